@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class ModelRegistryConfig(AppConfig):
+    name = "apps.model_registry"

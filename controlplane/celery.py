@@ -1,0 +1,9 @@
+"""The Celery application of the control plane: short tasks on one queue, and hints to nodes."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings.production")
+
+app = Celery("coxswain")

@@ -1,0 +1,3 @@
+"""Settings: development."""
+
+from controlplane.settings.base import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""Settings: embedded."""
+
+from controlplane.settings.base import *  # noqa: F403

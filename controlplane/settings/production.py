@@ -1,0 +1,3 @@
+"""Settings: production."""
+
+from controlplane.settings.base import *  # noqa: F403

@@ -1,0 +1,7 @@
+"""Settings of the test suite: the same engines as in production, with a key that protects nothing."""
+
+from controlplane.settings.base import *  # noqa: F403
+
+SECRET_KEY = "tests-only"  # noqa: S105 - protects nothing
+ALLOWED_HOSTS = ["testserver", "127.0.0.1", "localhost"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

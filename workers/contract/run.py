@@ -1,0 +1,164 @@
+"""What a rank reads and writes: the run file, the events it appends, the control file it obeys.
+
+Layout of ``output_dir``::
+
+    events/rank<R>.jsonl           one Event a line, numbered from 0 without a gap (``n``)
+    checkpoints/step-<9 digits>/   DCP files and manifest.json; renamed into place when complete
+    model/                         the result in the Hugging Face layout, and manifest.json
+    control.json                   a ControlFile, written by whoever wants the run to stop
+
+A line without its newline is not written yet. Non-finite metric values are the strings "NaN",
+"Infinity" and "-Infinity".
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from workers.contract.base import ContractModel
+from workers.contract.jobs import JobSpec
+from workers.contract.manifest import Manifest
+
+
+class RunFile(ContractModel):
+    """Everything a rank must know beside torchrun's environment (RANK, WORLD_SIZE, MASTER_ADDR, ...)."""
+
+    spec: JobSpec
+    output_dir: str
+    cache_dir: str
+    """Tokenizers and packed shards by content digest; survives the job."""
+    dataset_dir: str | None = None
+    """Files of the dataset version; None when the spec names a local path."""
+    dataset_digest: str | None = None
+    """Content digest of the dataset, when known: spares the runtime hashing it."""
+    model_dir: str | None = None
+    """Hugging Face directory of the pretrained model or the model to sample from."""
+    resume_from: str | None = None
+    """A published checkpoint directory."""
+
+
+class StopMode(StrEnum):
+    """How a run is asked to stop. Killing needs no file."""
+
+    SAVE = "save"
+
+
+class ControlFile(ContractModel):
+    """A wish to the run, read by rank 0 at each step; SIGTERM means the same as ``save``."""
+
+    stop: StopMode | None = None
+
+
+MetricValue = float | Literal["NaN", "Infinity", "-Infinity"]
+
+
+class EventBase(ContractModel):
+    """Fields of every line."""
+
+    n: int = Field(ge=0)
+    """Position in this rank's file; the unit of the server's ingest mark."""
+    time_us: int
+    """Microseconds since the epoch, by the node's clock."""
+
+
+class MetricsEvent(EventBase):
+    """One reporting step of one rank."""
+
+    type: Literal["metrics"] = "metrics"
+    step: int
+    values: dict[str, MetricValue]
+
+
+class PhaseEvent(EventBase):
+    """A long sub-step begins or moves on (tokenizer, tokenize, load, train, validate, save)."""
+
+    type: Literal["phase"] = "phase"
+    name: str
+    progress: float | None = Field(None, ge=0, le=1)
+
+
+class ProgressEvent(EventBase):
+    """Rank 0 finished ``step`` of ``total_steps``."""
+
+    type: Literal["progress"] = "progress"
+    step: int
+    total_steps: int
+
+
+class CheckpointEvent(EventBase):
+    """A checkpoint is complete on disk under its final name."""
+
+    type: Literal["checkpoint"] = "checkpoint"
+    step: int
+    directory: str
+    """Relative to output_dir."""
+    manifest: Manifest
+    metrics: dict[str, MetricValue] = {}
+    is_best: bool = False
+
+
+class ModelEvent(EventBase):
+    """The trained model is complete on disk."""
+
+    type: Literal["model"] = "model"
+    directory: str
+    manifest: Manifest
+    metrics: dict[str, MetricValue] = {}
+    num_parameters: int
+
+
+class CompletionEvent(EventBase):
+    """Sampled texts."""
+
+    type: Literal["completion"] = "completion"
+    completions: tuple[str, ...]
+
+
+class ResumedEvent(EventBase):
+    """Training goes on from a checkpoint; ``step`` is the last one it contains."""
+
+    type: Literal["resumed"] = "resumed"
+    step: int
+
+
+class FailureKind(StrEnum):
+    """Who must act on a failure."""
+
+    USER = "user"  # the spec, the data, the script: shown as it is, not retried
+    RETRYABLE = "retryable"  # a peer lost, a device error: a new attempt
+    SYSTEM = "system"  # a bug of ours, a full disk
+
+
+class FailureEvent(EventBase):
+    """Why the rank stops; its last event."""
+
+    type: Literal["failure"] = "failure"
+    kind: FailureKind
+    message: str
+    traceback: str = ""
+
+
+class FinishedEvent(EventBase):
+    """The rank is done; its last event."""
+
+    type: Literal["finished"] = "finished"
+    stopped: bool
+    """True when it was asked to stop before its end (and has saved)."""
+    step: int
+
+
+Event = Annotated[
+    MetricsEvent
+    | PhaseEvent
+    | ProgressEvent
+    | CheckpointEvent
+    | ModelEvent
+    | CompletionEvent
+    | ResumedEvent
+    | FailureEvent
+    | FinishedEvent,
+    Field(discriminator="type"),
+]
+
+EVENT_ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)

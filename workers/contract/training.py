@@ -1,0 +1,164 @@
+"""The ``train`` job: what to train, on what, how. Forms and REST validation render from these models."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from workers.contract.base import ContractModel
+
+
+class LlamaConfig(ContractModel):
+    """A decoder of the Llama family, built from nothing."""
+
+    source: Literal["config"] = "config"
+    hidden_size: int = Field(192, ge=8, le=16384, title="Width", description="Residual stream width.")
+    num_layers: int = Field(4, ge=1, le=256, title="Depth", description="Decoder blocks.")
+    num_heads: int = Field(6, ge=1, le=256, title="Attention heads")
+    num_kv_heads: int | None = Field(
+        None, ge=1, le=256, title="Key-value heads", description="Grouped-query attention; empty means one per head."
+    )
+    intermediate_size: int = Field(512, ge=8, le=65536, title="MLP width")
+    tie_embeddings: bool = Field(True, title="Tie embeddings", description="Share input and output embeddings.")
+    rope_theta: float = Field(10_000.0, gt=0, title="RoPE base")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> "LlamaConfig":
+        if self.hidden_size % self.num_heads or (self.hidden_size // self.num_heads) % 2:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} must be an even multiple of num_heads={self.num_heads}: "
+                "every head needs an even number of dimensions"
+            )
+        if self.num_heads % (self.num_kv_heads or self.num_heads):
+            raise ValueError(f"num_kv_heads={self.num_kv_heads} must divide num_heads={self.num_heads}")
+        return self
+
+
+class PretrainedModel(ContractModel):
+    """Weights to start from."""
+
+    source: Literal["pretrained"] = "pretrained"
+    model: str = Field(
+        min_length=1,
+        max_length=1024,
+        title="Model version",
+        description="A registry version such as `tiny-llama_v3`; a local directory when run without a control plane.",
+    )
+
+
+ModelSource = Annotated[LlamaConfig | PretrainedModel, Field(discriminator="source")]
+
+
+class BPETokenizer(ContractModel):
+    """Train a byte-level BPE tokenizer on the training documents."""
+
+    source: Literal["bpe"] = "bpe"
+    vocab_size: int = Field(2048, ge=257, le=262_144, title="Vocabulary", description="Tokens, special ones included.")
+
+
+class ModelTokenizer(ContractModel):
+    """Use the tokenizer that comes with the pretrained model."""
+
+    source: Literal["model"] = "model"
+
+
+TokenizerSource = Annotated[BPETokenizer | ModelTokenizer, Field(discriminator="source")]
+
+
+class DataSpec(ContractModel):
+    """Which documents, and how they become samples."""
+
+    dataset: str = Field(
+        min_length=1,
+        max_length=1024,
+        title="Dataset",
+        description="A dataset name, or `name@3` for one version; a local directory or file without a control plane.",
+    )
+    context_length: int = Field(256, ge=8, le=131_072, title="Context", description="Tokens in a sample.")
+    validation_pct: float = Field(
+        2.0, ge=0, le=50, title="Validation share", description="Documents held out, in percent; 0 holds out none."
+    )
+    validation_max_samples: int = Field(
+        256, ge=1, le=65_536, title="Validation samples", description="At most this many are scored each time."
+    )
+
+
+class AdamWSpec(ContractModel):
+    """Decoupled weight decay. Loshchilov and Hutter, arXiv:1711.05101, algorithm 2."""
+
+    kind: Literal["adamw"] = "adamw"
+    learning_rate: float = Field(4e-3, gt=0, le=1, title="Peak learning rate")
+    weight_decay: float = Field(0.1, ge=0, le=1, title="Weight decay", description="On matrices only.")
+    beta1: float = Field(0.9, ge=0, lt=1, title="Beta 1")
+    beta2: float = Field(0.95, ge=0, lt=1, title="Beta 2")
+    eps: float = Field(1e-8, gt=0, le=1, title="Epsilon")
+    max_grad_norm: float = Field(1.0, ge=0, title="Gradient clipping", description="Largest global norm; 0 never clips.")
+
+
+class CosineSchedule(ContractModel):
+    """Linear warm-up, then a cosine down to a share of the peak. Loshchilov and Hutter, arXiv:1608.03983."""
+
+    kind: Literal["cosine"] = "cosine"
+    warmup_steps: int = Field(50, ge=0, title="Warm-up", description="Steps.")
+    final_ratio: float = Field(0.1, ge=0, le=1, title="Final share", description="Of the peak learning rate.")
+
+
+class WSDSchedule(ContractModel):
+    """Warm-up, stable, decay (linear). Hu et al., MiniCPM, arXiv:2404.06395, section 4."""
+
+    kind: Literal["wsd"] = "wsd"
+    warmup_steps: int = Field(50, ge=0, title="Warm-up", description="Steps.")
+    decay_ratio: float = Field(0.2, ge=0, le=1, title="Decay share", description="Of all steps, at the end.")
+    final_ratio: float = Field(0.0, ge=0, le=1, title="Final share", description="Of the peak learning rate.")
+
+
+Schedule = Annotated[CosineSchedule | WSDSchedule, Field(discriminator="kind")]
+
+
+class Precision(StrEnum):
+    """Arithmetic of the forward and backward pass."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+class CheckpointSpec(ContractModel):
+    """When to save, and what to keep."""
+
+    every_steps: int = Field(200, ge=1, title="Save every", description="Steps. The last step is always saved.")
+    keep_last: int = Field(2, ge=1, le=100, title="Keep last")
+    keep_best: bool = Field(True, title="Keep best", description="By validation loss.")
+
+
+class TrainSpec(ContractModel):
+    """Train a causal language model on several ranks."""
+
+    kind: Literal["train"] = "train"
+    version: Literal[1] = 1
+    model: ModelSource = Field(default_factory=LlamaConfig, title="Model")
+    tokenizer: TokenizerSource = Field(default_factory=BPETokenizer, title="Tokenizer")
+    data: DataSpec = Field(title="Data")
+    steps: int = Field(500, ge=1, le=100_000_000, title="Steps", description="Optimizer steps.")
+    micro_batch_size: int = Field(8, ge=1, le=65_536, title="Micro-batch", description="Samples per rank and pass.")
+    gradient_accumulation: int = Field(1, ge=1, le=65_536, title="Accumulation", description="Passes per step.")
+    optimizer: AdamWSpec = Field(default_factory=AdamWSpec, title="Optimizer")
+    schedule: Schedule = Field(default_factory=CosineSchedule, title="Learning rate schedule")
+    precision: Precision = Field(Precision.AUTO, title="Precision", description="auto: bf16 where the hardware has it.")
+    activation_checkpointing: bool = Field(False, title="Activation checkpointing")
+    checkpoint: CheckpointSpec = Field(default_factory=CheckpointSpec, title="Checkpoints")
+    report_every_steps: int = Field(1, ge=1, title="Report every", description="Steps between two points of a curve.")
+    validate_every_steps: int = Field(100, ge=1, title="Validate every", description="Steps.")
+    seed: int = Field(1234, ge=0, le=2**63 - 1, title="Seed")
+    output_model: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",
+        title="Output model",
+        description="Name in the registry; the job's name when empty. Versions count up: `<name>_v1`, `_v2`, ...",
+    )
+
+    @model_validator(mode="after")
+    def _tokenizer_has_a_source(self) -> "TrainSpec":
+        if self.tokenizer.source == "model" and self.model.source == "config":
+            raise ValueError("tokenizer.source=model needs model.source=pretrained: a model built from a config has none")
+        return self
