@@ -92,7 +92,9 @@ class AdamWSpec(ContractModel):
     beta1: float = Field(0.9, ge=0, lt=1, title="Beta 1")
     beta2: float = Field(0.95, ge=0, lt=1, title="Beta 2")
     eps: float = Field(1e-8, gt=0, le=1, title="Epsilon")
-    max_grad_norm: float = Field(1.0, ge=0, title="Gradient clipping", description="Largest global norm; 0 never clips.")
+    max_grad_norm: float = Field(
+        1.0, ge=0, title="Gradient clipping", description="Largest global norm; 0 never clips."
+    )
 
 
 class CosineSchedule(ContractModel):
@@ -160,5 +162,7 @@ class TrainSpec(ContractModel):
     @model_validator(mode="after")
     def _tokenizer_has_a_source(self) -> "TrainSpec":
         if self.tokenizer.source == "model" and self.model.source == "config":
-            raise ValueError("tokenizer.source=model needs model.source=pretrained: a model built from a config has none")
+            raise ValueError(
+                "tokenizer.source=model needs model.source=pretrained: a model built from a config has none"
+            )
         return self
