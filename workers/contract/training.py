@@ -19,7 +19,7 @@ class LlamaConfig(ContractModel):
         None, ge=1, le=256, title="Key-value heads", description="Grouped-query attention; empty means one per head."
     )
     intermediate_size: int = Field(512, ge=8, le=65536, title="MLP width")
-    tie_embeddings: bool = Field(True, title="Tie embeddings", description="Share input and output embeddings.")
+    tie_embeddings: bool = Field(default=True, title="Tie embeddings", description="Share input and output embeddings.")
     rope_theta: float = Field(10_000.0, gt=0, title="RoPE base")
 
     @model_validator(mode="after")
@@ -130,7 +130,7 @@ class CheckpointSpec(ContractModel):
 
     every_steps: int = Field(200, ge=1, title="Save every", description="Steps. The last step is always saved.")
     keep_last: int = Field(2, ge=1, le=100, title="Keep last")
-    keep_best: bool = Field(True, title="Keep best", description="By validation loss.")
+    keep_best: bool = Field(default=True, title="Keep best", description="By validation loss.")
 
 
 class TrainSpec(ContractModel):
@@ -147,7 +147,7 @@ class TrainSpec(ContractModel):
     optimizer: AdamWSpec = Field(default_factory=AdamWSpec, title="Optimizer")
     schedule: Schedule = Field(default_factory=CosineSchedule, title="Learning rate schedule")
     precision: Precision = Field(Precision.AUTO, title="Precision", description="auto: bf16 where the hardware has it.")
-    activation_checkpointing: bool = Field(False, title="Activation checkpointing")
+    activation_checkpointing: bool = Field(default=False, title="Activation checkpointing")
     checkpoint: CheckpointSpec = Field(default_factory=CheckpointSpec, title="Checkpoints")
     report_every_steps: int = Field(1, ge=1, title="Report every", description="Steps between two points of a curve.")
     validate_every_steps: int = Field(100, ge=1, title="Validate every", description="Steps.")
