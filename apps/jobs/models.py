@@ -79,6 +79,8 @@ class Stream(models.Model):
     last_seq = models.BigIntegerField(default=0)
     floor_seq = models.BigIntegerField(default=0)
     """Messages up to here can no longer be replayed one by one: a client behind it gets a snapshot."""
+    latest = models.JSONField(default=dict, db_default={})
+    """Newest value of some metrics (loss, learning_rate, ...), for lists."""
 
     def __str__(self) -> str:
         return f"{self.job_id}@{self.last_seq}"
