@@ -1,0 +1,1 @@
+"""A whole stack for tests, each process under the test's own hand."""
