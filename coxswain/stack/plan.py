@@ -201,7 +201,7 @@ def _servers(
     # Open websockets would hold a graceful shutdown for ever: they reconnect and catch up by sequence number.
     web = _python(
         "uvicorn", "controlplane.asgi:application", "--host", options.host, "--port", port, "--workers", 1,
-        "--no-access-log", "--timeout-graceful-shutdown", 3, "--lifespan", "off",
+        "--no-access-log", "--timeout-graceful-shutdown", 3,
     )  # fmt: skip
     worker = _python(
         "celery", "-A", "controlplane.celery", "worker", "-Q", "control", "-n", "control@%h", "-l", "INFO",

@@ -1,0 +1,150 @@
+"""Jobs: submit, look, wait, follow, stop."""
+
+import builtins
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from coxswain.client.errors import ApiError, CoxswainError, JobDidNotSucceed, Unreachable
+from coxswain.client.models import Job, StreamBatch
+from coxswain.client.transport import Json, Transport
+
+_POLL_WAIT_S = 20
+_OUTAGE_PAUSE_S = 1.0
+
+
+class Jobs:
+    """The jobs a caller may see."""
+
+    def __init__(self, transport: Transport, default_project: Callable[[], str]) -> None:
+        self._transport = transport
+        self._default_project = default_project
+
+    def submit(
+        self,
+        spec: Mapping[str, Any],
+        *,
+        name: str,
+        project: str | None = None,
+        pool: str = "default",
+        nodes: int = 1,
+        slots_per_node: int = 1,
+        priority: int = 0,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Submit a job; the request repeats safely, for it carries a key of its own.
+
+        Raises:
+            ApiError: the spec or the resources are refused; ``errors`` names the fields.
+        """
+        body = {
+            "project": project or self._default_project(),
+            "name": name,
+            "spec": dict(spec),
+            "resources": {"pool": pool, "nodes": nodes, "slots_per_node": slots_per_node},
+            "priority": priority,
+        }
+        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+        return Job.model_validate(self._transport.post("jobs", body, headers=headers))
+
+    def get(self, job_id: str) -> Job:
+        """Read one job."""
+        return Job.model_validate(self._transport.get(f"jobs/{job_id}"))
+
+    def find(self, reference: str) -> Job:
+        """Read the job that a person names: by id, or by its number (``12`` or ``#12``).
+
+        Raises:
+            CoxswainError: no job, or more than one, has that number.
+        """
+        number = reference.removeprefix("#")
+        if not number.isdigit():
+            return self.get(reference)
+        found = [Job.model_validate(item) for item in self._transport.pages("jobs", number=number, limit=2)]
+        if len(found) != 1:
+            raise CoxswainError(f"{'No' if not found else 'More than one'} job has number {number}: give its id")
+        return found[0]
+
+    def list(self, *, limit: int = 50, **filters: Any) -> builtins.list[Job]:
+        """List jobs, newest first; ``filters`` are the REST API's (state, kind, project, ...)."""
+        return [Job.model_validate(item) for item in self._transport.pages("jobs", limit=limit, **filters)]
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask the job to save and stop."""
+        return self._command(job_id, "cancel")
+
+    def kill(self, job_id: str) -> Job:
+        """End the job now."""
+        return self._command(job_id, "kill")
+
+    def rerun(self, job_id: str) -> Job:
+        """Submit the same spec again as a new job."""
+        return self._command(job_id, "rerun")
+
+    def stream(self, job_id: str, *, after: int, wait_s: int = _POLL_WAIT_S) -> StreamBatch:
+        """Read the live sequence after ``after``; waits up to ``wait_s`` seconds for something to come."""
+        response = self._transport.request(
+            "GET", f"jobs/{job_id}/stream", params={"after": after, "wait_s": wait_s}, timeout_s=wait_s + 30
+        )
+        return StreamBatch.model_validate(response.json())
+
+    def follow(self, job_id: str, *, after: int | None = None) -> Iterator[Json]:
+        """Yield what happens to the job, in order and without a gap, until it has ended.
+
+        Each item is one of the stream's data objects (``kind``: job, metrics, logs, event, checkpoint). Survives
+        restarts of the server: it goes on where it was. Far behind the head, a ``snapshot`` item says that messages
+        were left out; the next ones are complete again.
+        """
+        seq = self.get(job_id).seq if after is None else after
+        while True:
+            try:
+                batch = self.stream(job_id, after=seq)
+            except (Unreachable, ApiError) as error:
+                if isinstance(error, ApiError) and error.status < 500:
+                    raise
+                time.sleep(_OUTAGE_PAUSE_S)
+                continue
+            for message in batch.messages:
+                yield from _items(message)
+            seq = batch.seq
+            if not batch.messages and self.get(job_id).is_final and self.get(job_id).seq <= seq:
+                return
+
+    def wait(self, job_id: str, *, timeout_s: float | None = None) -> Job:
+        """Wait until the job has succeeded.
+
+        Raises:
+            JobDidNotSucceed: it ended otherwise; the message gives the state and the reason.
+            TimeoutError: ``timeout_s`` seconds have passed.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        job = self.get(job_id)
+        while not job.is_final:
+            left_s = _POLL_WAIT_S if deadline is None else deadline - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError(f"{job.name} #{job.number} is still {job.state}")
+            self.stream(job_id, after=job.seq, wait_s=max(1, min(_POLL_WAIT_S, int(left_s))))
+            job = self.get(job_id)
+        if job.state != "succeeded":
+            raise JobDidNotSucceed(f"{job.name} #{job.number} {job.state}: {job.state_reason or 'no reason given'}")
+        return job
+
+    def logs(self, job_id: str, *, rank: int = 0, stream: str = "stdout", offset: int = 0) -> Json:
+        """Read one page of a rank's output from byte ``offset``."""
+        return self._transport.get(f"jobs/{job_id}/logs", rank=rank, stream=stream, offset=offset)
+
+    def _command(self, job_id: str, verb: str) -> Job:
+        return Job.model_validate(self._transport.post(f"jobs/{job_id}/{verb}"))
+
+
+def _items(message: Json) -> Iterator[Json]:
+    """Unpack one message of the stream: coalesced ones carry several items."""
+    if message.get("type") == "snapshot":
+        yield {"kind": "snapshot", "seq": message.get("seq")}
+        return
+    data = message.get("data", message)
+    if data.get("kind") == "batch":
+        yield from data["items"]
+    else:
+        yield data

@@ -1,0 +1,116 @@
+"""What the control plane answers, typed. Fields a newer server adds are kept, so `--json` shows all of them."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Resource(BaseModel):
+    """Something with an id."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+
+    id: str
+
+
+class Progress(BaseModel):
+    """How far a job is."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    step: int = 0
+    total_steps: int = 0
+    phase: str = ""
+    phase_progress: float | None = None
+
+
+FINAL_STATES = frozenset({"succeeded", "failed", "error", "cancelled"})
+
+
+class Job(Resource):
+    """One job."""
+
+    number: int
+    name: str
+    kind: str
+    state: str
+    state_reason: str = ""
+    priority: int = 0
+    progress: Progress = Progress()
+    eta_s: float | None = None
+    spec: dict[str, Any] = {}
+    result: dict[str, Any] | None = None
+    latest: dict[str, Any] | None = None
+    output_version: Any = None
+    created_at: str = ""
+    started_at: str | None = None
+    ended_at: str | None = None
+    seq: int = 0
+
+    @property
+    def is_final(self) -> bool:
+        """The job will not change any more."""
+        return self.state in FINAL_STATES
+
+    @property
+    def output_version_name(self) -> str | None:
+        """Name of the model version it made, such as ``tiny_v3``."""
+        if isinstance(self.output_version, dict):
+            name = self.output_version.get("name")
+            return str(name) if name else None
+        return str(self.output_version) if self.output_version else None
+
+
+class Project(Resource):
+    """One project."""
+
+    name: str
+
+
+class Dataset(Resource):
+    """One dataset."""
+
+    name: str
+    description: str = ""
+    format: str = "auto"
+
+
+class DatasetVersion(Resource):
+    """One immutable state of a dataset."""
+
+    number: int
+    state: str
+    error: str = ""
+    progress: float = 0.0
+    digest: str = ""
+    statistics: dict[str, Any] | None = None
+
+
+class FileEntry(BaseModel):
+    """One file of a version."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+class ModelVersion(Resource):
+    """One model version."""
+
+    name: str
+    number: int = 0
+    stage: str = ""
+    num_parameters: int = 0
+    metrics: dict[str, Any] = {}
+    files: tuple[FileEntry, ...] = ()
+
+
+class StreamBatch(BaseModel):
+    """Messages of a job's live sequence, and where to go on."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    seq: int
+    messages: tuple[dict[str, Any], ...] = ()
