@@ -1,0 +1,66 @@
+"""`cox`: the command line. Commands live beside this file by subject; each imports what it needs when it runs."""
+
+import sys
+
+import typer
+
+from coxswain import __version__
+from coxswain.cli import datasets, jobs, login, models, output, stack, worker
+
+app = typer.Typer(
+    name="cox",
+    help="Coxswain: a control plane for distributed LLM training.",
+    epilog=output.__doc__.split("\n\n", 1)[1] if output.__doc__ else None,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(stack.up)
+app.command()(stack.down)
+app.command()(stack.status)
+app.command()(login.login)
+app.add_typer(jobs.app, name="job")
+app.add_typer(datasets.app, name="dataset")
+app.add_typer(models.app, name="model")
+app.add_typer(worker.app, name="worker")
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    if version:
+        output.print_lines(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run `cox`; errors that are meant for a person are printed without a traceback."""
+    from coxswain.stack.errors import StackError
+
+    try:
+        app()
+    except StackError as error:
+        output.print_error(str(error))
+        sys.exit(output.EXIT_FAILED)
+    except KeyboardInterrupt:
+        sys.exit(output.EXIT_INTERRUPTED)
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        output.print_error(str(error))
+        sys.exit(code)
+
+
+def _exit_code(error: Exception) -> int | None:
+    """The exit code of a client error; None for anything unexpected. Imports the client only when something failed."""
+    from coxswain.client.errors import CoxswainError, JobDidNotSucceed, Unreachable
+
+    if isinstance(error, Unreachable):
+        return output.EXIT_UNREACHABLE
+    if isinstance(error, JobDidNotSucceed):
+        return output.EXIT_JOB_FAILED
+    return output.EXIT_FAILED if isinstance(error, CoxswainError) else None
+
+
+if __name__ == "__main__":
+    main()

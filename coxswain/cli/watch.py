@@ -1,0 +1,105 @@
+"""Following a job in the terminal: a progress bar and one line per reporting step."""
+
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from coxswain.client import Client, Job
+
+# Metric, heading and format of the columns of a line, where the job reports them.
+_COLUMNS = (
+    ("loss", "loss", "{:.4f}"),
+    ("validation_loss", "val", "{:.4f}"),
+    ("perplexity", "ppl", "{:.1f}"),
+    ("learning_rate", "lr", "{:.2e}"),
+    ("grad_norm", "grad", "{:.2f}"),
+    ("tokens_per_s", "tok/s", "{:,.0f}"),
+    ("step_time_s", "s/step", "{:.3f}"),
+)
+
+
+@dataclass
+class Watched:
+    """What a watched job did."""
+
+    job: "Job"
+    losses: list[float] = field(default_factory=list)
+    """Training loss of each reporting step, in order."""
+
+
+class _Screen:
+    """The live part: a bar below the lines that have been printed."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.progress = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._tasks: dict[str, TaskID] = {}
+
+    def phase(self, name: str, done: float, total: float) -> None:
+        if name not in self._tasks:
+            for task in self._tasks.values():
+                self.progress.update(task, visible=False)
+            self._tasks[name] = self.progress.add_task(name, total=total)
+        self.progress.update(self._tasks[name], completed=done, total=total)
+
+    def line(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False)
+
+
+def watch_job(client: "Client", job: "Job", console: Console | None = None) -> Watched:
+    """Print what happens to ``job`` until it has ended."""
+    watched = Watched(job)
+    screen = _Screen(console or Console(file=sys.stdout))
+    last_state = job.state
+    screen.line(f"{job.name} #{job.number}: {job.state}")
+    with screen.progress:
+        _show_progress(screen, job.progress.model_dump())
+        for item in client.jobs.follow(job.id, after=0):
+            match item.get("kind"):
+                case "metrics" if item.get("rank", 0) == 0:
+                    _show_metrics(screen, watched, item["series"])
+                case "job":
+                    state = item["job"]["state"]
+                    if state != last_state:
+                        reason = item["job"].get("state_reason") or ""
+                        screen.line(f"{job.name} #{job.number}: {state}{f' ({reason})' if reason else ''}")
+                        last_state = state
+                    _show_progress(screen, item["job"].get("progress") or {})
+                case "checkpoint":
+                    step = item.get("step", item.get("checkpoint", {}).get("step"))
+                    screen.line(f"checkpoint at step {step}")
+    watched.job = client.jobs.get(job.id)
+    if watched.job.state != last_state:
+        screen.line(f"{job.name} #{job.number}: {watched.job.state}")
+    return watched
+
+
+def _show_progress(screen: _Screen, progress: dict[str, Any]) -> None:
+    total_steps = progress.get("total_steps") or 0
+    phase = progress.get("phase") or ""
+    if total_steps:
+        screen.phase("steps", progress.get("step") or 0, total_steps)
+    elif phase:
+        screen.phase(phase, (progress.get("phase_progress") or 0.0) * 100, 100)
+
+
+def _show_metrics(screen: _Screen, watched: Watched, series: list[dict[str, Any]]) -> None:
+    by_step: dict[int, dict[str, Any]] = {}
+    for line in series:
+        for step, value in zip(line["steps"], line["values"], strict=True):
+            by_step.setdefault(step, {})[line["key"]] = value
+    for step, values in sorted(by_step.items()):
+        parts = [f"{title} {_formatted(shape, values[key])}" for key, title, shape in _COLUMNS if key in values]
+        if parts:
+            screen.line(f"step {step:>6}  " + "  ".join(parts))
+        if "loss" in values:
+            watched.losses.append(float(values["loss"]))
+
+
+def _formatted(shape: str, value: object) -> str:
+    return shape.format(value) if isinstance(value, int | float) else str(value)
