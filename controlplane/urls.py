@@ -1,8 +1,24 @@
-"""Every URL of the control plane. Wires, decides nothing."""
+"""Every URL of the control plane. Wires, decides nothing.
+
+An app's ``urls.py`` lists ``urlpatterns`` (for people, under ``/api/v1/``) and ``node_urlpatterns`` (for agents, under
+``/api/node/v1/``).
+"""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
+
+from controlplane.discovery import patterns_of
+from controlplane.health import healthz, readyz
+from controlplane.spa import index
 
 urlpatterns = [
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
     path("admin/", admin.site.urls),
+    path("api/v1/", include(patterns_of("urls", "urlpatterns"))),
+    path("api/node/v1/", include(patterns_of("urls", "node_urlpatterns"))),
+    path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    re_path(r"^(?!(?:api|admin|static|ws)/)", index, name="spa"),
 ]

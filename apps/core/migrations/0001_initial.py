@@ -44,4 +44,20 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(fields=['object_id', 'id'], name='event_object'), models.Index(fields=['workspace_id', 'id'], name='event_workspace')],
             },
         ),
+        # Append-only whoever writes: the console, a service with a bug, a person with psql. TRUNCATE stays possible for
+        # a database that is thrown away.
+        migrations.RunSQL(
+            sql="""
+                CREATE FUNCTION core_event_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+                BEGIN
+                    RAISE EXCEPTION 'core_event is append-only' USING ERRCODE = 'restrict_violation';
+                END $$;
+                CREATE TRIGGER event_append_only BEFORE UPDATE OR DELETE ON core_event
+                    FOR EACH ROW EXECUTE FUNCTION core_event_append_only();
+            """,
+            reverse_sql="""
+                DROP TRIGGER event_append_only ON core_event;
+                DROP FUNCTION core_event_append_only();
+            """,
+        ),
     ]
