@@ -30,6 +30,8 @@ class FileSet(Record):
     """SHA-256 over the sorted lines ``<sha256> <size> <path>``."""
     num_files = models.PositiveIntegerField()
     size_bytes = models.BigIntegerField()
+    collected_at = models.DateTimeField(null=True)
+    """When its entries were dropped because nothing living referred to it; history may still name it."""
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["workspace", "digest"], name="file_set_once"),)
@@ -64,14 +66,15 @@ class Upload(Record):
     part_size_bytes = models.PositiveIntegerField()
     artifact = models.ForeignKey(Artifact, null=True, on_delete=models.SET_NULL, related_name="+")
     """Set when complete."""
-    expires_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+    """Moves on with every part; what has expired is collected with all its bytes."""
 
     def __str__(self) -> str:
         return f"upload {self.pk}"
 
 
 class UploadPart(models.Model):
-    """A part that is stored."""
+    """A part that is stored; part ``number`` begins at byte ``number * part_size_bytes``."""
 
     upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="parts")
     number = models.PositiveIntegerField()

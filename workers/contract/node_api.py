@@ -16,7 +16,7 @@ means that the attempt is over: the agent kills its ranks.
     POST allocations/{id}/uploads/{upload}/finalise -> UploadReply
 
 Parts are numbered from 0: part ``n`` is the bytes from ``n * part_size_bytes``, and only the last one is shorter.
-An empty file has no part. 422 ``digest_mismatch`` from finalise means that the parts were dropped: send all again.
+An empty file has no part. ``digest_mismatch`` from finalise means that the parts were dropped: send all again.
 """
 
 from enum import StrEnum

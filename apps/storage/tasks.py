@@ -1,0 +1,25 @@
+"""Background work of the storage, on the control queue."""
+
+import structlog
+from celery import shared_task
+
+from apps.storage import garbage
+from workers.contract.queues import CONTROL_QUEUE
+
+log = structlog.get_logger(__name__)
+
+COLLECT_TASK = "cox.storage.collect_garbage"
+"""Sent by the scheduler about once an hour; doing it more often costs a few queries."""
+
+
+@shared_task(name=COLLECT_TASK, queue=CONTROL_QUEUE, ignore_result=True)
+def collect_garbage() -> None:
+    """Remove expired uploads and bytes that nothing refers to."""
+    collected = garbage.collect_garbage()
+    log.info(
+        "storage collected",
+        uploads=collected.uploads,
+        file_sets=collected.file_sets,
+        artifacts=collected.artifacts,
+        has_more=collected.has_more,
+    )
