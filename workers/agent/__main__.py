@@ -1,0 +1,74 @@
+"""``python -m workers.agent``: run this machine as a node of the cluster."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from workers.agent.celery_app import build_app, run_worker
+from workers.agent.devices import NoSuchDevice
+from workers.agent.identity import CannotJoin
+from workers.agent.node import AlreadyRunning, Node
+from workers.agent.settings import GIB, AgentSettings
+
+EXIT_USAGE = 64
+
+
+def parse(argv: list[str] | None = None) -> AgentSettings:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m workers.agent", description="Run this machine as a node.")
+    parser.add_argument("--server", required=True, metavar="URL", help="the control plane")
+    parser.add_argument("--join-token-file", type=Path, metavar="FILE", help="needed until the node has joined")
+    parser.add_argument("--name", required=True, help="unique in the cluster; a node that comes back is known by it")
+    parser.add_argument("--pool", default="default")
+    parser.add_argument("--data-dir", type=Path, required=True, metavar="DIR", help="node token, cache, running jobs")
+    parser.add_argument(
+        "--slots", type=int, metavar="N", help="how many ranks run here (default: all GPUs, or all cores)"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--address", metavar="A", help="where other nodes reach this one (default: towards the server)")
+    parser.add_argument("--cache-gib", type=float, default=50.0, metavar="N", help="room for datasets and models")
+    parser.add_argument("--rank-user", metavar="NAME", help="Unix user the ranks run as, when the agent is root")
+    parser.add_argument(
+        "--forkserver-arg", action="append", default=[], metavar="ARG", help="passed on to workers.runtime.forkserver"
+    )
+    options = parser.parse_args(argv)
+    if options.slots is not None and options.slots < 1:
+        parser.error("--slots must be at least 1")
+    return AgentSettings(
+        server_url=options.server,
+        name=options.name,
+        pool=options.pool,
+        data_dir=options.data_dir.absolute(),
+        join_token_file=options.join_token_file,
+        address=options.address,
+        slots=options.slots,
+        device=options.device,
+        cache_bytes=int(options.cache_gib * GIB),
+        rank_user=options.rank_user,
+        forkserver_arguments=tuple(options.forkserver_arg),
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Join and serve; the exit code."""
+    settings = parse(argv)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line per request drowns everything else
+    try:
+        node = Node(settings)
+    except (AlreadyRunning, NoSuchDevice, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_USAGE
+    try:
+        app = build_app(node, node.join())
+    except CannotJoin as error:
+        node.stop()
+        sys.stderr.write(f"{error}\n")
+        return EXIT_USAGE
+    run_worker(app, node)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

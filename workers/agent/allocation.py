@@ -1,0 +1,366 @@
+"""One allocation from claim to exit report, in a thread of its own.
+
+claim -> (wait for the gang) -> fetch inputs -> launch -> supervise -> send the rest -> report the exit -> forget.
+What an earlier life of the agent left behind enters at "send the rest".
+"""
+
+import logging
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from workers.agent.api import ApiError, GaveUp, NodeApi, NotFound, Refused, Retry, StaleFence
+from workers.agent.atomic import write_atomically
+from workers.agent.cache import BadInput, FetchProgress, InputCache
+from workers.agent.devices import RendezvousPort
+from workers.agent.events import RankEvents
+from workers.agent.gang import Gang
+from workers.agent.inbox import Inbox
+from workers.agent.launch import AllocationPaths, NodeFacts, local_ranks, plan_launch
+from workers.agent.outcome import LastWords, RankExit, Verdict, judge
+from workers.agent.reports import LaneContext, Reporter
+from workers.agent.settings import Timing
+from workers.agent.state import StateFile
+from workers.agent.tails import LogFile, LogTail, MetricsTail
+from workers.agent.warm import SIGKILL_CODE, WarmRanks
+from workers.contract.node_api import (
+    AllocationStatus,
+    ClaimRequest,
+    ExitReport,
+    InputRef,
+    LaunchOrder,
+    LogStream,
+    Outcome,
+    PhaseReport,
+    RunningReport,
+    WishKind,
+)
+from workers.contract.run import ControlFile, Event, FailureEvent, FailureKind, FinishedEvent, StopMode
+
+AGENT_RANK = -1
+"""The agent's own words about an allocation are logged as this rank."""
+
+_KILL_AGAIN_S = 1.0
+_DOWNLOAD_REPORT_S = 0.5
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class NodeServices:
+    """What every allocation of this node shares."""
+
+    api: NodeApi
+    cache: InputCache
+    warm: WarmRanks
+    facts: NodeFacts
+    address: str
+    timing: Timing
+
+
+class Allocation:
+    """One node's share of an attempt."""
+
+    def __init__(
+        self,
+        services: NodeServices,
+        paths: AllocationPaths,
+        state: StateFile,
+        *,
+        is_recovered: bool,
+        on_done: Callable[[UUID], None],
+    ) -> None:
+        self.id = state.state.allocation_id
+        self.fence = state.state.fence
+        self.inbox = Inbox()
+        self._services = services
+        self._paths = paths
+        self._state = state
+        self._is_recovered = is_recovered
+        self._is_claimed = is_recovered
+        self._on_done = on_done
+        self._abandoned = threading.Event()
+        self._retry = Retry(services.timing.retry_first_s, services.timing.retry_last_s, self._abandoned)
+        self._last_words: dict[int, LastWords] = {}
+        self._gang = Gang(self.inbox.touch)
+        self._port: RendezvousPort | None = None
+        self._thread = threading.Thread(target=self._run, name=f"allocation-{self.id}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the end."""
+        self._thread.join(timeout_s)
+
+    def abandon(self) -> None:
+        """Stop sending: what is left stays on disk for the agent's next life."""
+        self._abandoned.set()
+
+    @property
+    def status(self) -> AllocationStatus | None:
+        """What the heartbeat says of it; None before the claim is granted."""
+        if not self._is_claimed:
+            return None
+        return AllocationStatus(allocation_id=self.id, fence=self.fence, state=self._state.state.phase)
+
+    def _run(self) -> None:
+        try:
+            is_accounted_for = self._recover() if self._is_recovered else self._live()
+            if is_accounted_for:
+                shutil.rmtree(self._paths.root, ignore_errors=True)
+        except Exception:
+            log.exception("allocation %s: a bug ended its supervision", self.id)
+            self._gang.signal(signal.SIGKILL)
+        finally:
+            self._services.cache.release(self.id)
+            if self._port is not None:
+                self._port.release()
+            self._on_done(self.id)
+
+    def _live(self) -> bool:
+        """Run it all; True when nothing is left to tell the server."""
+        order = self._claim()
+        if order is None:
+            return True
+        self._state.state.order = order
+        self._state.save()
+        follower = self._follow(order)
+        verdict = self._launch(order, follower.reporter)
+        if verdict is None:
+            self._supervise()
+        self._state.state.phase = "ended"
+        self._state.save()
+        if not follower.drain():
+            return False
+        exits = self._gang.exits
+        return self._report_exit(verdict or judge(exits, self._last_words, interruption=self.inbox.ending), exits)
+
+    def _recover(self) -> bool:
+        """Tell what is left of an allocation whose ranks ended with the agent's earlier life."""
+        order = self._state.state.order
+        restarted = Verdict.failed(FailureKind.RETRYABLE, "the agent restarted")
+        if order is None:
+            return self._report_exit(restarted, ())
+        follower = self._follow(order)
+        if not follower.drain():
+            return False
+        exits = tuple(
+            RankExit(rank, 0 if isinstance(self._last_words.get(rank), FinishedEvent) else SIGKILL_CODE, True)
+            for rank in local_ranks(order)
+        )
+        has_failed = any(isinstance(words, FailureEvent) for words in self._last_words.values())
+        verdict = judge(exits, self._last_words, interruption=None if has_failed else restarted)
+        return self._report_exit(verdict, exits)
+
+    def _claim(self) -> LaunchOrder | None:
+        """Take the allocation and wait until its gang is complete; None when it is not to be."""
+        if self.inbox.order is not None:  # granted in an earlier life, and repeated by the heartbeat
+            self._is_claimed = True
+            return self.inbox.order
+        self._port = RendezvousPort(self._services.address)
+        request = ClaimRequest(fence=self.fence, master_addr=self._services.address, master_port=self._port.port)
+        retry = Retry(self._retry.first_s, self._retry.last_s, self.inbox.interrupted)
+        try:
+            reply = retry.call(lambda: self._services.api.claim(self.id, request))
+        except (ApiError, GaveUp) as error:
+            log.info("allocation %s is not ours: %s", self.id, error)
+            return None
+        self._is_claimed = True
+        self._state.save()
+        if reply.order is not None:
+            return reply.order
+        while self.inbox.order is None and not self.inbox.interrupted.is_set():
+            self.inbox.wait(None)
+        if self.inbox.order is None and not self.inbox.is_over:
+            self._report_exit(self._interruption(), ())
+        return self.inbox.order
+
+    def _follow(self, order: LaunchOrder) -> "_Follower":
+        follower = _Follower(self, order)
+        follower.start()
+        return follower
+
+    def _launch(self, order: LaunchOrder, reporter: Reporter) -> Verdict | None:
+        """Fetch and start; None when the ranks run, otherwise how it ended without them."""
+        try:
+            inputs = {ref.role: self._fetch(ref, reporter) for ref in order.inputs}
+            if self.inbox.interrupted.is_set():
+                return self._interruption()
+            plan = plan_launch(order, paths=self._paths, inputs=inputs, node=self._services.facts)
+            started = time.monotonic()
+            self._gang.start(plan, self._services.warm, warm_wait_s=self._services.timing.warm_wait_s)
+        except GaveUp:
+            return self._interruption()
+        except BadInput as error:
+            return Verdict.failed(FailureKind.SYSTEM, str(error))
+        except OSError as error:
+            return Verdict.failed(FailureKind.SYSTEM, f"the ranks could not be started: {error}")
+        self._state.state.processes = self._gang.records
+        self._state.state.phase = "running"
+        self._state.save()
+        pids = tuple(record.pid for record in self._gang.records)
+        reporter.put(RunningReport(fence=self.fence, time_us=now_us(), pids=pids, warm=self._gang.is_warm))
+        manner = "warm" if self._gang.is_warm else "cold"
+        self._say(f"started {len(plan.ranks)} ranks {manner} in {time.monotonic() - started:.3f} s")
+        return None
+
+    def _fetch(self, ref: InputRef, reporter: Reporter) -> Path:
+        reported = 0.0
+
+        def on_progress(progress: FetchProgress) -> None:
+            nonlocal reported
+            if time.monotonic() - reported >= _DOWNLOAD_REPORT_S:
+                reported = time.monotonic()
+                share = progress.done_bytes / progress.total_bytes if progress.total_bytes else 1.0
+                reporter.put(PhaseReport(fence=self.fence, time_us=now_us(), name="download", progress=share))
+
+        retry = Retry(self._retry.first_s, self._retry.last_s, self.inbox.interrupted)
+        return self._services.cache.fetch(self.id, ref, retry=retry, on_progress=on_progress)
+
+    def _interruption(self) -> Verdict:
+        """How an allocation ends whose ranks were never started."""
+        return self.inbox.ending or Verdict(Outcome.STOPPED, reason="stopped before its ranks were started")
+
+    def _supervise(self) -> None:
+        """Wait for the ranks; pass wishes on, and end all of them when one has failed."""
+        is_asked = False
+        kill_at: float | None = None
+        while not self._gang.is_over:
+            grace_s = self._grace_s()
+            if grace_s is not None:
+                if kill_at is None and grace_s > 0:
+                    self._gang.signal(signal.SIGTERM)
+                limit = time.monotonic() + grace_s
+                kill_at = limit if kill_at is None else min(kill_at, limit)
+                if time.monotonic() >= kill_at:
+                    self._gang.signal(signal.SIGKILL)
+                    kill_at = time.monotonic() + _KILL_AGAIN_S
+            if self.inbox.wish is WishKind.STOP and not is_asked:
+                write_atomically(self._paths.control, ControlFile(stop=StopMode.SAVE).model_dump_json())
+                is_asked = True
+            self.inbox.wait(None if kill_at is None else max(0.0, kill_at - time.monotonic()))
+
+    def _grace_s(self) -> float | None:
+        """Seconds the ranks may go on; None without limit."""
+        if self.inbox.is_immediate:
+            return 0.0
+        if self._gang.has_failed:
+            return self._services.timing.kill_grace_s
+        return self._services.timing.stop_grace_s if self.inbox.ending is not None else None
+
+    def _report_exit(self, verdict: Verdict, exits: tuple[RankExit, ...]) -> bool:
+        """Say the last word; True when the server has it or does not want it."""
+        report = ExitReport(
+            fence=self.fence,
+            time_us=now_us(),
+            outcome=verdict.outcome,
+            failure_kind=verdict.failure_kind,
+            reason=verdict.reason,
+            traceback=verdict.traceback,
+            exit_codes=tuple(entry.code for entry in sorted(exits, key=lambda entry: entry.rank)),
+        )
+        log.info("allocation %s ended: %s %s", self.id, verdict.outcome, verdict.reason)
+        try:
+            self._retry.call(lambda: self._services.api.report(self.id, report))
+        except (StaleFence, NotFound) as error:
+            log.info("allocation %s: its exit is no news: %s", self.id, error)
+        except Refused as error:
+            log.error("allocation %s: its exit report is refused: %s", self.id, error)
+        except GaveUp:
+            return False
+        return True
+
+    def _say(self, text: str) -> None:
+        """Write a line into the allocation's own log, which the user sees."""
+        path = self._paths.log(AGENT_RANK, LogStream.STDOUT)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"agent: {text}\n")
+
+    def _on_event(self, rank: int, event: Event, reporter: Reporter) -> None:
+        if isinstance(event, FailureEvent | FinishedEvent):
+            self._last_words[rank] = event
+        else:
+            reporter.on_event(rank, event)
+
+
+class _Follower:
+    """All that carries an allocation's words to the server."""
+
+    def __init__(self, allocation: Allocation, order: LaunchOrder) -> None:
+        services, state, paths = allocation._services, allocation._state, allocation._paths
+        ranks = local_ranks(order)
+        inbox = allocation.inbox
+        context = LaneContext(
+            allocation_id=allocation.id,
+            api=services.api,
+            retry=allocation._retry,
+            state=state,
+            on_over=self._on_over,
+            on_wish=inbox.put_wish,
+            say=allocation._say,
+        )
+        self._inbox = inbox
+        self.reporter = Reporter(context, paths, fence=allocation.fence, progress_s=services.timing.progress_s)
+        self._metrics = MetricsTail(
+            allocation.id,
+            tuple(
+                RankEvents(
+                    rank,
+                    paths.events(rank),
+                    mark=state.state.metric_marks.get(rank, 0),
+                    on_event=lambda rank, event: allocation._on_event(rank, event, self.reporter),
+                )
+                for rank in ranks
+            ),
+            api=services.api,
+            retry=allocation._retry,
+            timing=services.timing,
+            state=state,
+            on_over=self._on_over,
+        )
+        streams = [(rank, stream) for rank in ranks for stream in LogStream]
+        self._logs = LogTail(
+            allocation.id,
+            tuple(
+                LogFile(rank, stream, paths.log(rank, stream), state.state.log_marks.get(f"{rank}.{stream}", 0))
+                for rank, stream in [*streams, (AGENT_RANK, LogStream.STDOUT)]
+            ),
+            api=services.api,
+            retry=allocation._retry,
+            timing=services.timing,
+            state=state,
+            on_over=self._on_over,
+        )
+
+    def start(self) -> None:
+        self.reporter.start()
+        self._metrics.start()
+        self._logs.start()
+
+    def drain(self) -> bool:
+        """Send the rest: metrics, then what the events call for, then logs (the agent's own come last)."""
+        self._metrics.finish()
+        self._metrics.join()
+        is_reported = self.reporter.finish()
+        self._logs.finish()
+        self._logs.join()
+        return self._metrics.is_complete and is_reported and self._logs.is_complete
+
+    def _on_over(self, reason: str) -> None:
+        if not self._inbox.is_over:
+            log.info("the attempt is over: %s", reason)
+        self.reporter.abandon()
+        self._inbox.put_over(reason)
+
+
+def now_us() -> int:
+    """Microseconds since the epoch."""
+    return time.time_ns() // 1000

@@ -1,0 +1,77 @@
+"""Processes named so that a reused pid is never mistaken for the one that was started."""
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+_STAT_STATE, _STAT_SESSION, _STAT_START = 0, 3, 19  # fields after the command's closing parenthesis
+
+
+class ProcessRecord(BaseModel):
+    """A rank: leader of its own session, by pid, kernel start time and boot."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rank: int
+    pid: int
+    start_ticks: int
+
+
+def read_boot_id() -> str:
+    """This boot of the machine; pids and start times mean nothing across two of them."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def _read_stat(pid: int) -> list[str] | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return text.rpartition(")")[2].split()
+
+
+def read_start_ticks(pid: int) -> int | None:
+    """Clock ticks from boot to the start of ``pid``; None when there is no such process."""
+    fields = _read_stat(pid)
+    return None if fields is None else int(fields[_STAT_START])
+
+
+def is_alive(record: ProcessRecord) -> bool:
+    """Tell whether that very process still runs (a zombie does not)."""
+    fields = _read_stat(record.pid)
+    return fields is not None and int(fields[_STAT_START]) == record.start_ticks and fields[_STAT_STATE] not in "ZX"
+
+
+def signal_group(pid: int, number: signal.Signals) -> None:
+    """Signal the process group led by ``pid``; one that is gone is no error."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def kill_orphans(records: tuple[ProcessRecord, ...], *, boot_id: str) -> list[int]:
+    """Kill what is left of recorded sessions; the pids that were killed.
+
+    A session whose leader is gone still holds its number while members live, so members are found by it. A
+    leader that started at another time is a stranger with a reused pid, and its session is left alone.
+    """
+    if boot_id != read_boot_id():
+        return []
+    sessions: set[int] = set()
+    for record in records:
+        start_ticks = read_start_ticks(record.pid)
+        if start_ticks is None or start_ticks == record.start_ticks:
+            sessions.add(record.pid)
+    killed: list[int] = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        fields = _read_stat(int(entry.name))
+        if fields is None or int(fields[_STAT_SESSION]) not in sessions or fields[_STAT_STATE] in "ZX":
+            continue
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(entry.name), signal.SIGKILL)
+            killed.append(int(entry.name))
+    return killed

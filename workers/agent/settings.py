@@ -1,0 +1,64 @@
+"""What the agent is told when it starts, and the times it keeps."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+DeviceChoice = Literal["auto", "cpu", "cuda"]
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Intervals in seconds; tests shorten them."""
+
+    poll_s: float = 0.05
+    """Between two looks at the ranks' files."""
+    coalesce_s: float = 0.1
+    """At least this long between two metric batches of one rank."""
+    progress_s: float = 0.5
+    """At least this long between two progress reports."""
+    state_save_s: float = 1.0
+    """At most this often are marks written to disk: the server's mark corrects an old one."""
+    kill_grace_s: float = 1.0
+    """From SIGTERM to SIGKILL after a peer has died: no save can succeed then, only last words."""
+    stop_grace_s: float = 8.0
+    """What ranks get to save when the agent itself is asked to end."""
+    drain_grace_s: float = 5.0
+    """What the senders get after that."""
+    warm_wait_s: float = 30.0
+    """How long a launch waits for a fork server that is still importing: it is ahead of any cold start."""
+    retry_first_s: float = 0.2
+    retry_last_s: float = 5.0
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """One node's configuration."""
+
+    server_url: str
+    name: str
+    pool: str
+    data_dir: Path
+    join_token_file: Path | None = None
+    address: str | None = None
+    """Where peers reach this node's ranks; found out when None."""
+    slots: int | None = None
+    device: DeviceChoice = "auto"
+    cache_bytes: int = 50 * GIB
+    rank_user: str | None = None
+    """Unix user the ranks become when the agent runs as root."""
+    forkserver_arguments: tuple[str, ...] = ()
+    """Appended to the fork server's command line, such as another ``--entry``."""
+    timing: Timing = field(default_factory=Timing)
+
+    @property
+    def allocations_dir(self) -> Path:
+        """One directory per allocation that is not yet accounted for."""
+        return self.data_dir / "allocations"
+
+    @property
+    def cache_dir(self) -> Path:
+        """Inputs by digest, and the runtime's own cache."""
+        return self.data_dir / "cache"
