@@ -1,0 +1,98 @@
+"""What a rank reports about its steps.
+
+Rank 0 speaks for the gang (the loss is the mean over ranks); the others report only what differs from rank
+to rank. Nothing here waits for the device except when a report or a check is due.
+"""
+
+import math
+import sys
+
+import torch
+import torch.distributed as dist
+from transformers import PreTrainedModel
+
+from workers.contract.training import TrainSpec
+from workers.runtime.checkpoint import Progress
+from workers.runtime.context import RankContext
+from workers.runtime.device import memory_gib
+from workers.runtime.events import ProgressEvent
+from workers.runtime.mfu import flops_per_token, peak_flops
+from workers.runtime.timing import StepTimer
+
+_PER_RANK = ("step_time_s", "data_time_s", "comm_wait_s")
+_NONE_BAD = -1
+_SHOWN = {
+    "loss": "loss {:.4f}",
+    "val_loss": "validation loss {:.4f}",
+    "val_perplexity": "perplexity {:.2f}",
+    "learning_rate": "lr {:.2e}",
+    "grad_norm": "grad norm {:.2f}",
+    "tokens_per_s": "{:,.0f} tokens/s",
+    "step_time_s": "{:.3f} s/step",
+}
+
+
+def format_line(step: int, steps: int, values: dict[str, float]) -> str:
+    """Return one line for a person at a terminal."""
+    shown = "  ".join(text.format(values[key]) for key, text in _SHOWN.items() if key in values)
+    return f"step {step}/{steps}  {shown}\n"
+
+
+class StepReport:
+    """Keeps the last step's numbers on the device until they are wanted."""
+
+    def __init__(self, spec: TrainSpec, context: RankContext, model: PreTrainedModel, dtype: torch.dtype) -> None:
+        self._spec = spec
+        self._context = context
+        self._flops = flops_per_token(model, spec.data.context_length)
+        self._peak = peak_flops(context.device, dtype, context.paths.cache)
+        self._loss = torch.zeros((), device=context.device)
+        self._grad_norm = torch.zeros((), device=context.device)
+        self._first_bad = torch.full((), _NONE_BAD, dtype=torch.int64, device=context.device)
+        self.loss = math.nan
+        """The gang's loss at the last report, in nats per token."""
+
+    def add(self, step: int, loss: torch.Tensor, grad_norm: torch.Tensor) -> None:
+        """Take over a step's loss and gradient norm, both scalars on the device.
+
+        The norm is of the averaged gradients, so a loss that is not finite on any rank shows on all.
+        """
+        self._loss, self._grad_norm = loss, grad_norm
+        is_first_bad = ~torch.isfinite(grad_norm) & (self._first_bad == _NONE_BAD)
+        self._first_bad = torch.where(is_first_bad, step, self._first_bad)
+
+    def first_bad_step(self) -> int | None:
+        """Return the first step whose gradient was not finite; the same on every rank. Waits for the device."""
+        step = int(self._first_bad)
+        return None if step == _NONE_BAD else step
+
+    def emit(self, progress: Progress, learning_rate: float, timer: StepTimer) -> None:
+        """Write this rank's metrics of the step, and on rank 0 the progress and a line. A collective."""
+        world_size = self._context.env.world_size
+        local_loss = float(self._loss)
+        self.loss = local_loss
+        if world_size > 1:
+            dist.all_reduce(self._loss)
+            self.loss = float(self._loss) / world_size
+        times = timer.report()
+        values = {key: times[key] for key in _PER_RANK if key in times}
+        values["memory_gib"] = memory_gib(self._context.device)
+        if world_size > 1:
+            values["loss_local"] = local_loss
+        if self._context.is_main:
+            values = {"loss": self.loss, "learning_rate": learning_rate} | self._speed(times) | times | values
+            values |= {"grad_norm": float(self._grad_norm), "tokens": float(progress.tokens)}
+        self._context.events.metrics(progress.step, values)
+        if self._context.is_main:
+            self._context.events.emit(ProgressEvent, step=progress.step, total_steps=self._spec.steps)
+            sys.stdout.write(format_line(progress.step, self._spec.steps, values))
+            sys.stdout.flush()
+
+    def _speed(self, times: dict[str, float]) -> dict[str, float]:
+        spec = self._spec
+        own_tokens = spec.micro_batch_size * spec.gradient_accumulation * spec.data.context_length
+        per_rank = own_tokens / times["step_time_s"]
+        speed = {"tokens_per_s": per_rank * self._context.env.world_size}
+        if self._peak is not None:
+            speed["mfu_pct"] = 100 * per_rank * self._flops / self._peak
+        return speed

@@ -1,0 +1,105 @@
+"""The causal language model: built from a config, or loaded from a local Hugging Face directory.
+
+Code that a model directory carries is never run (``trust_remote_code`` is off) and weights are read from
+safetensors only: a pickle is a program.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import LlamaConfig as HFLlamaConfig
+from transformers.models.llama.modeling_llama import LlamaForCausalLM
+
+from workers.contract.training import LlamaConfig, TrainSpec
+from workers.runtime.data.tokenizer import LoadedTokenizer
+from workers.runtime.errors import UserError
+
+
+def make_model(
+    spec: TrainSpec, *, model_dir: Path | None, tokenizer: LoadedTokenizer, device: torch.device
+) -> PreTrainedModel:
+    """Build or load the model in fp32 on ``device``; the same seed gives the same weights.
+
+    Raises:
+        UserError: the model directory is not one, or does not fit the tokenizer or the context length.
+    """
+    torch.manual_seed(spec.seed)
+    if isinstance(spec.model, LlamaConfig):
+        model = _build_llama(spec.model, spec.data.context_length, tokenizer)
+    else:
+        if model_dir is None:
+            raise UserError("model.model: the run file names no model directory")
+        model = load_pretrained(model_dir)
+        _check_fit(model, spec, tokenizer)
+    model.config.use_cache = False
+    if spec.activation_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model.train()
+    return model.to(device)  # type: ignore[arg-type]
+
+
+def _build_llama(config: LlamaConfig, context_length: int, tokenizer: LoadedTokenizer) -> PreTrainedModel:
+    return LlamaForCausalLM(
+        HFLlamaConfig(
+            vocab_size=tokenizer.vocab_size,
+            hidden_size=config.hidden_size,
+            intermediate_size=config.intermediate_size,
+            num_hidden_layers=config.num_layers,
+            num_attention_heads=config.num_heads,
+            num_key_value_heads=config.num_kv_heads or config.num_heads,
+            max_position_embeddings=context_length,
+            tie_word_embeddings=config.tie_embeddings,
+            rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
+            bos_token_id=tokenizer.end_of_text_id,
+            eos_token_id=tokenizer.end_of_text_id,
+            attn_implementation="sdpa",
+        )
+    )
+
+
+def load_pretrained(model_dir: Path) -> PreTrainedModel:
+    """Load the causal language model of a directory in fp32.
+
+    Raises:
+        UserError: the directory is not a model, or not one that can be loaded without running its code.
+    """
+    config_path = model_dir / "config.json"
+    if not config_path.is_file():
+        raise UserError(f"model: {model_dir} is not a model directory: it has no config.json")
+    try:
+        config = json.loads(config_path.read_text(encoding="utf-8"))
+        if "model_type" not in config:
+            raise UserError(f"model: {config_path} names no model_type")
+        model = AutoModelForCausalLM.from_pretrained(
+            model_dir, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise UserError(f"model: {model_dir} cannot be loaded: {error}") from error
+    assert isinstance(model, PreTrainedModel)
+    return model
+
+
+def _check_fit(model: PreTrainedModel, spec: TrainSpec, tokenizer: LoadedTokenizer) -> None:
+    rows = model.get_input_embeddings().weight.shape[0]
+    assert isinstance(rows, int)
+    if tokenizer.vocab_size > rows:
+        raise UserError(
+            f"tokenizer: its {tokenizer.vocab_size} tokens do not fit the model's {rows} embeddings; "
+            "use tokenizer.source=model, or a smaller vocabulary"
+        )
+    longest = getattr(model.config, "max_position_embeddings", None)
+    if longest is not None and spec.data.context_length > longest:
+        raise UserError(f"data.context_length: {spec.data.context_length} exceeds the model's {longest} positions")
+
+
+def token_loss(logits_BCV: torch.Tensor, targets_BC: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross-entropy in nats per token, computed in fp32."""
+    return nn.functional.cross_entropy(logits_BCV.flatten(0, 1).float(), targets_BC.flatten())
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Count parameters once, tied ones included once."""
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,42 @@
+"""Import all that a rank will need, in a process that will be forked and does nothing else.
+
+What is imported here costs a rank nothing. Nothing may touch CUDA or start a thread: neither survives a
+fork.
+"""
+
+import gc
+import os
+import warnings
+
+from workers.runtime.environment import prepare_environment
+
+_SINGLE_THREADED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def preload() -> None:
+    """Import torch, transformers and the runtime, and leave a single thread and a frozen heap.
+
+    The thread variables of the environment are set while importing and put back afterwards: a rank gets
+    its own with its environment.
+    """
+    before = {name: os.environ.get(name) for name in _SINGLE_THREADED}
+    os.environ.update(dict.fromkeys(_SINGLE_THREADED, "1"))
+    prepare_environment()
+    _import_everything()
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
+    gc.collect()
+    gc.freeze()  # a collection in a child would otherwise write to, and so copy, every inherited page
+
+
+def _import_everything() -> None:
+    import torch  # noqa: PLC0415
+
+    torch.set_num_threads(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import workers.runtime.jobs  # noqa: PLC0415
+        import workers.runtime.rank  # noqa: F401, PLC0415
