@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.agent.processes import AgentProcess
 from tests.agent.stub_server import JOIN_TOKEN, ControlPlane
 from workers.agent.node import Node
 from workers.agent.settings import AgentSettings, Timing
@@ -98,3 +99,11 @@ def start_node(settings: AgentSettings) -> Iterator[Callable[..., Node]]:
 @pytest.fixture
 def node(start_node: Callable[..., Node]) -> Node:
     return start_node()
+
+
+@pytest.fixture
+def agent(plane: ControlPlane, tmp_path: Path) -> Iterator[AgentProcess]:
+    """An agent process that is not started yet."""
+    process = AgentProcess(plane.url, tmp_path)
+    yield process
+    process.kill()
