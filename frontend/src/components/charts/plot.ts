@@ -1,0 +1,109 @@
+/** How a plot looks and behaves: the only place that speaks uPlot's options. */
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import { formatCount, formatNumber } from "@/lib/format";
+import type { ChartSeries } from "./line-chart";
+import { faint } from "./series-colors";
+
+export interface PlotStyle {
+  series: ChartSeries[];
+  isLog: boolean;
+  isSmoothed: boolean;
+  isDark: boolean;
+  syncKey: string;
+  height: number;
+}
+
+const FONT = "11px 'Inter Variable', system-ui, sans-serif";
+
+function axisColors(isDark: boolean) {
+  return isDark
+    ? { text: "#9aa0a8", grid: "rgba(255,255,255,0.07)" }
+    : { text: "#667080", grid: "rgba(20,30,50,0.07)" };
+}
+
+function linesOf({ series, isSmoothed }: PlotStyle): uPlot.Series[] {
+  const line = (item: ChartSeries, stroke: string, width: number): uPlot.Series => ({
+    label: item.label,
+    stroke,
+    width,
+    points: { show: (plot, index) => (plot.data[index]?.length ?? 0) < 3, size: 5, fill: stroke },
+    spanGaps: false,
+  });
+  const raw = series.map((item) => line(item, isSmoothed ? faint(item.color) : item.color, isSmoothed ? 1 : 1.6));
+  return isSmoothed ? [...raw, ...series.map((item) => line(item, item.color, 1.8))] : raw;
+}
+
+/** Make an empty plot in `element`. */
+export function createPlot(element: HTMLElement, width: number, style: PlotStyle): uPlot {
+  const { text, grid } = axisColors(style.isDark);
+  const axis = { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { show: false }, font: FONT };
+  const options: uPlot.Options = {
+    width,
+    height: style.height,
+    legend: { show: false },
+    padding: [10, 12, 0, 0],
+    cursor: {
+      sync: { key: style.syncKey, setSeries: false },
+      drag: { x: true, y: false, setScale: true },
+      points: { size: 7 },
+      focus: { prox: 24 },
+    },
+    scales: { x: { time: false }, y: { distr: style.isLog ? 3 : 1 } },
+    axes: [
+      { ...axis, size: 30, values: (_plot, ticks) => ticks.map((tick) => formatCount(tick)) },
+      {
+        ...axis,
+        size: 56,
+        values: (_plot, ticks) => ticks.map((tick: number | null) => (tick === null ? "" : shortNumber(tick))),
+      },
+    ],
+    series: [{ label: "Step" }, ...linesOf(style)],
+    plugins: [hoverPlugin(style)],
+  };
+  const columns: number[][] = Array.from({ length: options.series.length }, () => []);
+  return new uPlot(options, columns as unknown as uPlot.AlignedData, element);
+}
+
+function shortNumber(value: number): string {
+  return Math.abs(value) >= 10_000 ? formatCount(value) : formatNumber(value);
+}
+
+/** A small box beside the crosshair: the step, and each line's value there. Text only, never markup. */
+function hoverPlugin(style: PlotStyle): uPlot.Plugin {
+  const box = document.createElement("div");
+  box.className = "u-hover";
+  const offset = style.isSmoothed ? style.series.length : 0;
+  return {
+    hooks: {
+      init: (plot) => plot.over.append(box),
+      setCursor: (plot) => {
+        const { idx, left } = plot.cursor;
+        const step = idx === null || idx === undefined ? undefined : plot.data[0][idx];
+        box.hidden = step === undefined || left === undefined || left < 0;
+        if (box.hidden || idx === null || idx === undefined || left === undefined) return;
+        const rows = style.series.map((item, index) => row(item, plot.data[index + 1 + offset]?.[idx]));
+        box.replaceChildren(heading(step ?? 0), ...rows);
+        const isRight = left > plot.over.clientWidth / 2;
+        box.style.left = isRight ? "" : `${left + 12}px`;
+        box.style.right = isRight ? `${plot.over.clientWidth - left + 12}px` : "";
+      },
+    },
+  };
+}
+
+function heading(step: number): HTMLElement {
+  const element = document.createElement("div");
+  element.textContent = `Step ${formatNumber(step)}`;
+  element.style.opacity = "0.7";
+  return element;
+}
+
+function row(item: ChartSeries, value: number | null | undefined): HTMLElement {
+  const element = document.createElement("div");
+  const mark = document.createElement("span");
+  mark.className = "u-mark";
+  mark.style.background = item.color;
+  element.append(mark, `${item.label} ${value === null || value === undefined ? "-" : formatNumber(value)}`);
+  return element;
+}

@@ -1,0 +1,75 @@
+/**
+ * Which curves share a chart. The list of charts follows the series that a job has: known keys gather in the groups
+ * below, and whatever else a job reports gets a chart of its own, so a new metric needs no change here.
+ */
+import type { Series } from "@/lib/api-types";
+import { humanize } from "@/lib/format";
+
+export interface ChartLine {
+  key: string;
+  rank: number;
+  label: string;
+}
+
+export interface ChartGroup {
+  id: string;
+  title: string;
+  unit: string;
+  lines: ChartLine[];
+}
+
+interface GroupRule {
+  id: string;
+  title: string;
+  unit: string;
+  matches: RegExp;
+}
+
+const RULES: GroupRule[] = [
+  { id: "loss", title: "Loss", unit: "nats/token", matches: /(^|[_/.])loss$/ },
+  { id: "learning_rate", title: "Learning rate", unit: "", matches: /^learning_rate$|^lr$/ },
+  { id: "tokens_per_s", title: "Throughput", unit: "tokens/s", matches: /tokens_per_s/ },
+  { id: "grad_norm", title: "Gradient norm", unit: "", matches: /grad(ient)?_norm/ },
+  {
+    id: "step_time",
+    title: "Step time and its parts",
+    unit: "s",
+    matches: /(time|wait|forward|backward|optimizer|data)_s$/,
+  },
+  { id: "perplexity", title: "Perplexity", unit: "", matches: /perplexity/ },
+  { id: "memory", title: "Memory", unit: "GiB", matches: /_gib$/ },
+  { id: "utilisation", title: "Utilisation", unit: "%", matches: /_pct$/ },
+  { id: "power", title: "Power", unit: "W", matches: /power|_w$/ },
+  { id: "temperature", title: "Temperature", unit: "deg C", matches: /temperature|_c$/ },
+];
+
+const UNITS = /_(s|ms|bytes|gib|pct|tokens|w|c)$/;
+
+function labelOf(key: string, rank: number, hasRanks: boolean): string {
+  const name = humanize(key.replace(UNITS, ""));
+  return hasRanks ? `${name}, rank ${rank}` : name;
+}
+
+function groupOf(key: string): GroupRule {
+  return RULES.find((rule) => rule.matches.test(key)) ?? { id: key, title: humanize(key), unit: "", matches: /$^/ };
+}
+
+/** Sort a job's series into charts, in the order a person asks for them. */
+export function chartGroups(series: Pick<Series, "key" | "rank">[]): ChartGroup[] {
+  const ranksOf = new Map<string, Set<number>>();
+  for (const { key, rank } of series) ranksOf.set(key, (ranksOf.get(key) ?? new Set()).add(rank ?? 0));
+  const groups = new Map<string, ChartGroup>();
+  for (const [key, ranks] of [...ranksOf].sort(([a], [b]) => a.length - b.length || a.localeCompare(b))) {
+    const { id, title, unit } = groupOf(key);
+    const group = groups.get(id) ?? { id, title, unit, lines: [] };
+    groups.set(id, group);
+    for (const rank of [...ranks].sort((a, b) => a - b)) {
+      group.lines.push({ key, rank, label: labelOf(key, rank, ranks.size > 1) });
+    }
+  }
+  const place = (group: ChartGroup) => {
+    const index = RULES.findIndex((rule) => rule.id === group.id);
+    return index < 0 ? RULES.length : index;
+  };
+  return [...groups.values()].sort((a, b) => place(a) - place(b) || a.title.localeCompare(b.title));
+}

@@ -1,0 +1,94 @@
+/** One job, live. The stream writes into the query cache and the stores; this page only reads them. */
+import { Tabs } from "@mantine/core";
+import { useSuspenseQuery } from "@tanstack/react-query";
+import { lazy, Suspense, type ReactNode } from "react";
+import { useSearchParams } from "react-router";
+import { ErrorBoundary } from "@/components/error-boundary";
+import { JobStateBadge } from "@/components/job-state-badge";
+import { RowsSkeleton } from "@/components/loading";
+import { Page } from "@/components/page";
+import { RelativeTime } from "@/components/relative-time";
+import type { Job } from "@/lib/api-types";
+import type { JobLive } from "@/lib/live/job-live";
+import { jobQuery } from "@/lib/queries/jobs";
+import { useRequiredParam } from "@/lib/use-required-param";
+import { JobActionButtons } from "./job-action-buttons";
+import { JobResult } from "./job-result";
+import { JobStatus } from "./job-status";
+import { useJobLive } from "./use-job-live";
+
+const JobCharts = lazy(() => import("./job-charts"));
+const JobLogs = lazy(() => import("./job-logs"));
+const JobEvents = lazy(() => import("./job-events"));
+const JobAttempts = lazy(() => import("./job-attempts"));
+const JobCheckpoints = lazy(() => import("./job-checkpoints"));
+const JobConfiguration = lazy(() => import("./job-configuration"));
+
+interface JobTab {
+  value: string;
+  label: string;
+  render: (job: Job, live: JobLive) => ReactNode;
+}
+
+const TABS: JobTab[] = [
+  { value: "charts", label: "Charts", render: (job, live) => <JobCharts job={job} live={live} /> },
+  { value: "logs", label: "Logs", render: (job, live) => <JobLogs job={job} live={live} /> },
+  { value: "events", label: "Events", render: (job) => <JobEvents jobId={job.id} /> },
+  { value: "attempts", label: "Attempts", render: (job) => <JobAttempts jobId={job.id} /> },
+  { value: "checkpoints", label: "Checkpoints", render: (job) => <JobCheckpoints jobId={job.id} /> },
+  { value: "configuration", label: "Configuration", render: (job) => <JobConfiguration job={job} /> },
+];
+
+export default function JobPage() {
+  const jobId = useRequiredParam("jobId");
+  return <LiveJob key={jobId} jobId={jobId} />;
+}
+
+function LiveJob({ jobId }: { jobId: string }) {
+  const { data: job } = useSuspenseQuery(jobQuery(jobId));
+  const live = useJobLive(jobId, job.seq);
+  const [search, setSearch] = useSearchParams();
+  const tab = search.get("tab") ?? (job.kind === "generate" ? "logs" : "charts");
+  const show = (value: string | null) =>
+    setSearch(
+      (old) => {
+        const next = new URLSearchParams(old);
+        next.set("tab", value ?? "charts");
+        return next;
+      },
+      { replace: true },
+    );
+  return (
+    <Page
+      title={job.name}
+      badge={<JobStateBadge state={job.state} size="lg" />}
+      parents={[{ label: "Jobs", to: "/jobs" }]}
+      description={
+        <>
+          #{job.number} in {job.project_name}, {job.kind}, by {job.owner.username},{" "}
+          <RelativeTime iso={job.created_at} />
+        </>
+      }
+      actions={<JobActionButtons job={job} />}
+    >
+      <JobStatus job={job} />
+      <JobResult job={job} />
+      <Tabs value={tab} onChange={show} keepMounted={false}>
+        <Tabs.List style={{ flexWrap: "nowrap", overflowX: "auto", overflowY: "hidden" }}>
+          {TABS.map(({ value, label }) => (
+            <Tabs.Tab key={value} value={value}>
+              {label}
+            </Tabs.Tab>
+          ))}
+        </Tabs.List>
+        {TABS.map(({ value, render }) => (
+          <Tabs.Panel key={value} value={value} pt="md">
+            <ErrorBoundary>
+              <Suspense fallback={<RowsSkeleton />}>{render(job, live)}</Suspense>
+            </ErrorBoundary>
+          </Tabs.Panel>
+        ))}
+      </Tabs>
+    </Page>
+  );
+}

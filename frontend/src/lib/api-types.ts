@@ -1,0 +1,32 @@
+/** Short names for the generated schema's types; nothing is described twice. */
+import type { components } from "./api-schema";
+
+type Schemas = components["schemas"];
+
+export type User = Schemas["User"];
+export type Session = Schemas["Session"];
+export type Workspace = Schemas["Workspace"];
+export type Project = Schemas["Project"];
+export type CatalogEntry = Schemas["CatalogEntry"];
+/** A job as lists and live messages show it: without spec and result. */
+export type JobSummary = Schemas["JobSummary"];
+export type Job = Schemas["Job"];
+export type JobState = Job["state"];
+export type SubmitJob = Schemas["SubmitJob"];
+export type Resources = Schemas["Resources"];
+export type JobEvent = Schemas["Event"];
+export type Attempt = Schemas["Attempt"];
+export type Checkpoint = Schemas["Checkpoint"];
+export type Series = Schemas["Series"];
+export type Points = Schemas["Points"];
+export type LogPage = Schemas["LogPage"];
+export type ApiToken = Schemas["ApiToken"];
+export type Upload = Schemas["Upload"];
+export type FileEntry = Schemas["FileEntry"];
+export type Dataset = Schemas["Dataset"];
+export type DatasetVersion = Schemas["DatasetVersion"];
+export type Model = Schemas["Model"];
+export type ModelVersion = Schemas["ModelVersion"];
+export type Node = Schemas["Node"];
+export type Device = Schemas["Device"];
+export type Pool = Schemas["Pool"];
