@@ -21,7 +21,7 @@ admin.site.unregister(Group)  # rights are roles in workspaces
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg] - unfold is untyped
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     """People: deactivated, never deleted."""
 
     form = UserChangeForm
@@ -56,7 +56,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg] - 
         events.record(obj, action="user.change" if change else "user.create", actor=actor, after=after)
 
 
-class MembershipInline(TabularInline):  # type: ignore[misc] - unfold is untyped
+class MembershipInline(TabularInline):
     """A workspace's members."""
 
     model = Membership
@@ -66,7 +66,7 @@ class MembershipInline(TabularInline):  # type: ignore[misc] - unfold is untyped
 
 
 @admin.register(Workspace)
-class WorkspaceAdmin(ModelAdmin):  # type: ignore[misc] - unfold is untyped
+class WorkspaceAdmin(ModelAdmin):
     """Workspaces with their members."""
 
     list_display = ("name", "num_members", "created_at")

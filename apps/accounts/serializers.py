@@ -95,7 +95,7 @@ class ApiTokenSerializer(serializers.ModelSerializer[ApiToken]):
 
     class Meta:
         model = ApiToken
-        fields = ("id", "name", "prefix", "scopes", "created_at", "expires_at", "last_used_at")
+        fields: tuple[str, ...] = ("id", "name", "prefix", "scopes", "created_at", "expires_at", "last_used_at")
         read_only_fields = fields
 
 
@@ -115,7 +115,7 @@ class NewTokenSerializer(ApiTokenSerializer):
     token = serializers.SerializerMethodField()
 
     class Meta(ApiTokenSerializer.Meta):
-        fields = (*ApiTokenSerializer.Meta.fields, "token")  # type: ignore[assignment]
+        fields: tuple[str, ...] = (*ApiTokenSerializer.Meta.fields, "token")
         read_only_fields = fields
 
     def get_token(self, token: ApiToken) -> str:

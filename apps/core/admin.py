@@ -11,7 +11,7 @@ from unfold.admin import ModelAdmin
 from apps.core.models import Event, ServiceBeat
 
 
-class InvariantAdmin(ModelAdmin):  # type: ignore[misc] - unfold is untyped
+class InvariantAdmin(ModelAdmin):
     """Everything is shown; only ``editable_fields`` can be changed; nothing is added or deleted by hand.
 
     Name actions that call services for what else an operator needs.

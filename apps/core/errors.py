@@ -171,4 +171,4 @@ def _child(data: object, part: int | str) -> object:
     if isinstance(data, Mapping):
         return data.get(part, _MISSING)
     is_index = isinstance(part, int) and isinstance(data, (list, tuple)) and 0 <= part < len(data)
-    return data[part] if is_index else _MISSING  # type: ignore[index, call-overload, no-any-return]
+    return data[part] if is_index else _MISSING  # type: ignore[index]

@@ -32,7 +32,7 @@ def record(
         workspace_id=workspace_of(obj),
         object_type=obj._meta.label_lower,
         object_id=obj.pk,
-        actor=user,
+        actor=user,  # type: ignore[misc]  # the user model lies above this app
         actor_name=name,
         action=action,
         before=before,

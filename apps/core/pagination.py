@@ -62,7 +62,9 @@ class CursorPagination(BasePagination):
 
     default_ordering = ("-id",)
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: "APIView | None" = None) -> list[Any]:
+    def paginate_queryset(  # type: ignore[override]  # rows come from the database alone
+        self, queryset: QuerySet[Any], request: Request, view: "APIView | None" = None
+    ) -> list[Any]:
         """Return one page of ``queryset`` in its own order (default: newest first)."""
         self.request = request
         size = _page_size(request)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import factory
+from factory.declarations import Sequence, SubFactory
 from factory.django import DjangoModelFactory
 
 from apps.accounts.models import Membership, Role, User, Workspace
@@ -16,12 +16,12 @@ class UserFactory(DjangoModelFactory[User]):
         model = User
         skip_postgeneration_save = True
 
-    username = factory.Sequence(lambda number: f"user{number}")
+    username = Sequence(lambda number: f"user{number}")
 
     @classmethod
     def _create(cls, model_class: type[User], *args: Any, **kwargs: Any) -> User:
-        password = kwargs.pop("password", "password")
-        user = model_class(*args, **kwargs)
+        password = str(kwargs.pop("password", "password"))
+        user = model_class(**kwargs)
         user.set_password(password)
         user.save()
         return user
@@ -33,7 +33,7 @@ class WorkspaceFactory(DjangoModelFactory[Workspace]):
     class Meta:
         model = Workspace
 
-    name = factory.Sequence(lambda number: f"workspace {number}")
+    name = Sequence(lambda number: f"workspace {number}")
 
 
 class MembershipFactory(DjangoModelFactory[Membership]):
@@ -42,8 +42,8 @@ class MembershipFactory(DjangoModelFactory[Membership]):
     class Meta:
         model = Membership
 
-    workspace = factory.SubFactory(WorkspaceFactory)
-    user = factory.SubFactory(UserFactory)
+    workspace = SubFactory(WorkspaceFactory)
+    user = SubFactory(UserFactory)
     role = Role.EDITOR
 
 
@@ -53,5 +53,5 @@ class ProjectFactory(DjangoModelFactory[Project]):
     class Meta:
         model = Project
 
-    workspace = factory.SubFactory(WorkspaceFactory)
-    name = factory.Sequence(lambda number: f"project {number}")
+    workspace = SubFactory(WorkspaceFactory)
+    name = Sequence(lambda number: f"project {number}")
