@@ -34,7 +34,10 @@ class AgentProcess:
         command = [sys.executable, "-m", "workers.agent", "--server", self._server_url]
         command += ["--join-token-file", str(self._token_file), "--name", "node-a", "--data-dir", str(self.data_dir)]
         command += ["--slots", "4", "--device", "cpu"]
-        command += [f"--forkserver-arg=--entry={self._entry}", "--forkserver-arg=--preload=tests.agent.tiny_rank:preload"]
+        command += [
+            f"--forkserver-arg=--entry={self._entry}",
+            "--forkserver-arg=--preload=tests.agent.tiny_rank:preload",
+        ]
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen([*command, *extra], cwd=ROOT, stdout=log, stderr=log)
 
@@ -58,7 +61,7 @@ class AgentProcess:
 
     @staticmethod
     def imports(module: str) -> set[str]:
-        """Top-level modules that are loaded once ``module`` is."""
-        code = f"import sys, json, {module}; print(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
+        """Modules that are loaded once ``module`` is."""
+        code = f"import sys, json, {module}; print(json.dumps(sorted(sys.modules)))"
         output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True).stdout
         return set(json.loads(output))

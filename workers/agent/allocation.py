@@ -152,7 +152,11 @@ class Allocation:
         if not follower.drain():
             return False
         exits = tuple(
-            RankExit(rank, 0 if isinstance(self._last_words.get(rank), FinishedEvent) else SIGKILL_CODE, True)
+            RankExit(
+                rank,
+                0 if isinstance(self._last_words.get(rank), FinishedEvent) else SIGKILL_CODE,
+                was_signalled_by_agent=True,
+            )
             for rank in local_ranks(order)
         )
         has_failed = any(isinstance(words, FailureEvent) for words in self._last_words.values())
@@ -190,7 +194,7 @@ class Allocation:
     def _launch(self, order: LaunchOrder, reporter: Reporter) -> Verdict | None:
         """Fetch and start; None when the ranks run, otherwise how it ended without them."""
         try:
-            inputs = {ref.role: self._fetch(ref, reporter) for ref in order.inputs}
+            inputs: dict[str, Path] = {ref.role: self._fetch(ref, reporter) for ref in order.inputs}
             if self.inbox.interrupted.is_set():
                 return self._interruption()
             plan = plan_launch(order, paths=self._paths, inputs=inputs, node=self._services.facts)
@@ -272,7 +276,7 @@ class Allocation:
         except (StaleFence, NotFound) as error:
             log.info("allocation %s: its exit is no news: %s", self.id, error)
         except Refused as error:
-            log.error("allocation %s: its exit report is refused: %s", self.id, error)
+            log.warning("allocation %s: its exit report is refused: %s", self.id, error)
         except GaveUp:
             return False
         return True

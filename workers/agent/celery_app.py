@@ -51,12 +51,12 @@ def build_app(node: Node, joined: JoinReply) -> Celery:
         },
     )
 
-    @app.task(name=NODE_HINT_TASK, ignore_result=True)  # type: ignore[untyped-decorator]
+    @app.task(name=NODE_HINT_TASK, ignore_result=True)
     def hint(kind: str, allocation_id: str | None = None) -> None:
         log.debug("hint %.40r for %.40r", kind, allocation_id)
         node.on_hint(str(kind))
 
-    class NodeStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    class NodeStep(bootsteps.StartStopStep):
         """Starts the node's threads with the worker, before the consumer connects to the broker."""
 
         requires = ("celery.worker.components:Pool",)

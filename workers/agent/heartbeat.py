@@ -78,7 +78,7 @@ class Heartbeat:
         try:
             reply = self._api.heartbeat(request)
         except TokenRefused as error:
-            log.error("the server refuses this node's token: %s", error)
+            log.warning("the server refuses this node's token: %s", error)
             self._join_again()
             self._check_orphaned()
             return None

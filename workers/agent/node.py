@@ -124,7 +124,7 @@ class Node:
         try:
             self._identity.join(self._api, Retry(0.0, 0.0, once))
         except (CannotJoin, GaveUp) as error:
-            log.error("cannot join again: %s", error)
+            log.warning("cannot join again: %s", error)
 
 
 def _lock(settings: AgentSettings) -> int:

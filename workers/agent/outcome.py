@@ -53,8 +53,10 @@ def judge(
         if not any(words.stopped for words in finished):
             return Verdict(Outcome.SUCCEEDED)
         return interruption or Verdict(Outcome.STOPPED)
-    if interruption is not None:
-        return interruption
+    return interruption or _judge_failure(exits, last_words)
+
+
+def _judge_failure(exits: tuple[RankExit, ...], last_words: Mapping[int, LastWords]) -> Verdict:
     failures = sorted(
         (words for words in last_words.values() if isinstance(words, FailureEvent)), key=lambda event: event.time_us
     )

@@ -114,7 +114,7 @@ class MetricsTail(Tail):
             mark = batch.stop
         except Refused as error:
             # One bad batch must not hold up all that follow: its range is acknowledged without its points.
-            log.error("rank %d: events [%d, %d) are refused: %s", batch.rank, batch.start, batch.stop, error)
+            log.warning("rank %d: events [%d, %d) are refused: %s", batch.rank, batch.start, batch.stop, error)
             mark = self._skip(batch)
         events.acknowledge(mark)
         self._state.set_metric_mark(batch.rank, mark)
@@ -207,7 +207,7 @@ class LogTail(Tail):
             mark = batch.start + len(batch.data)
             file.is_ended = batch.is_ended
         except Refused as error:
-            log.error("%s: the server refuses bytes from %d: %s", file.key, batch.start, error)
+            log.warning("%s: the server refuses bytes from %d: %s", file.key, batch.start, error)
             mark = batch.start
             file.is_ended = True  # what follows cannot be stored without what was refused
         file.mark = mark

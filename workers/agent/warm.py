@@ -1,5 +1,6 @@
 """The node's fork server as the agent holds it: started, watched, asked for ranks, replaced when the code changes."""
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -119,10 +120,8 @@ class ForkServerProcess:
 
     def close(self) -> None:
         """End it and its ranks now."""
-        try:
+        with contextlib.suppress(OSError):  # it was gone already
             self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # it was gone already
         self._reader.join(timeout=10)
 
     def _send(self, request: Request) -> None:
@@ -138,7 +137,7 @@ class ForkServerProcess:
                 for line in stream:
                     self._handle(REPLY_ADAPTER.validate_json(line))
             except (OSError, ValidationError) as error:
-                log.error("fork server %d: %s", self.pid, error)
+                log.warning("fork server %d: %s", self.pid, error)
         self._bury()
 
     def _handle(self, reply: Reply) -> None:

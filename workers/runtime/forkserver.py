@@ -30,7 +30,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from pydantic import ValidationError
 
@@ -65,21 +65,16 @@ _LIBC = ctypes.CDLL(None, use_errno=True)  # loaded before the first fork: a chi
 Entry = Callable[[Path], object]
 
 
-class _Stream(Protocol):
-    def flush(self) -> None: ...
-
-
 @dataclass(frozen=True)
 class _RankFiles:
     """Descriptors and ids that are resolved in the server, so that a bad request fails before a fork."""
 
-    stdin_fd: int
-    stdout_fd: int
-    stderr_fd: int
+    standard_fds: tuple[int, ...]
+    """Of input, output and errors."""
     account: pwd.struct_passwd | None
 
     def close(self) -> None:
-        for fd in (self.stdin_fd, self.stdout_fd, self.stderr_fd):
+        for fd in self.standard_fds:
             os.close(fd)
 
 
@@ -87,21 +82,22 @@ def resolve(name: str) -> Callable[..., object]:
     """Import ``module:function``.
 
     Raises:
-        ValueError: the name has no colon, or names something that cannot be called.
+        ValueError: the name has no colon.
+        TypeError: it names something that cannot be called.
     """
     module_name, separator, attribute = name.partition(":")
     if not separator:
         raise ValueError(f"{name!r} is not of the form module:function")
     function = getattr(importlib.import_module(module_name), attribute)
     if not callable(function):
-        raise ValueError(f"{name} cannot be called")
+        raise TypeError(f"{name} cannot be called")
     result: Callable[..., object] = function
     return result
 
 
 def _count_threads() -> int:
     """Threads of this process as the kernel sees them, native ones included."""
-    return len(os.listdir("/proc/self/task"))
+    return sum(1 for _ in Path("/proc/self/task").iterdir())
 
 
 class ForkServer:
@@ -159,7 +155,7 @@ class ForkServer:
             try:
                 request = REQUEST_ADAPTER.validate_json(line)
             except ValidationError as error:
-                print(f"fork server: an unreadable request ends the connection: {error}", file=sys.stderr)
+                sys.stderr.write(f"fork server: an unreadable request ends the connection: {error}\n")
                 return False
             if isinstance(request, ForkRequest):
                 self._fork(request)
@@ -199,7 +195,7 @@ class ForkServer:
                 os.close(fd)
             _dress_rank(request, files, server_pid)
             code = _call_entry(self._entry, Path(request.run_file))
-        except BaseException:
+        except BaseException:  # noqa: BLE001  whatever it is, the copy must not return into the server
             traceback.print_exc()
         finally:
             # No exit of the interpreter: atexit hooks and finalizers belong to the server that was copied.
@@ -233,7 +229,7 @@ def _kill_group(pid: int) -> None:
 
 def _open_files(request: ForkRequest) -> _RankFiles:
     account = pwd.getpwnam(request.user) if request.user is not None else None
-    if not os.path.isdir(request.cwd):
+    if not Path(request.cwd).is_dir():
         raise ValueError(f"no such directory: {request.cwd}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     opened: list[int] = []
@@ -245,12 +241,12 @@ def _open_files(request: ForkRequest) -> _RankFiles:
         for fd in opened:
             os.close(fd)
         raise
-    return _RankFiles(*opened, account=account)
+    return _RankFiles(tuple(opened), account)
 
 
 def _dress_rank(request: ForkRequest, files: _RankFiles, server_pid: int) -> None:
     """Turn the copy of the server into a rank: output, signals, limits, user, environment."""
-    for source, target in ((files.stdin_fd, 0), (files.stdout_fd, 1), (files.stderr_fd, 2)):
+    for target, source in enumerate(files.standard_fds):
         os.dup2(source, target)
     files.close()
     for number in (signal.SIGCHLD, signal.SIGTERM):
@@ -291,7 +287,7 @@ def _call_entry(entry: Entry, run_file: Path) -> int:
     except SystemExit as error:
         if error.code is None or isinstance(error.code, int):
             return error.code or 0
-        print(error.code, file=sys.stderr)
+        sys.stderr.write(f"{error.code}\n")
         return 1
     return result if isinstance(result, int) else 0
 
@@ -315,7 +311,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     started = time.monotonic()
     os.environ.update(SINGLE_THREAD_ENV)
-    os.set_inheritable(SOCKET_FD, False)
+    os.set_inheritable(SOCKET_FD, False)  # noqa: FBT003  not ours to name
     connection = socket.socket(fileno=SOCKET_FD)
     resolve(options.preload)()
     entry = resolve(options.entry)
