@@ -33,7 +33,8 @@ class ByteStream(StreamingHttpResponse):
     """
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        chunks = iter(self.streaming_content)
+        chunks = self.streaming_content
+        assert isinstance(chunks, Iterator), "made from a synchronous iterator"
         following = sync_to_async(_next, thread_sensitive=False)
         while (chunk := await following(chunks)) is not None:
             yield chunk
@@ -61,7 +62,8 @@ def file_response(request: HttpRequest, file: StoredFile) -> HttpResponseBase:
         return _finish(HttpResponse(status=304), name, etag)
     span = _requested_range(request, file.size_bytes, etag)
     start, stop = (span.start, span.stop) if span is not None else (0, file.size_bytes)
-    response = ByteStream(_open(file, start, stop), status=206 if span is not None else 200)
+    chunks = iter(()) if request.method == "HEAD" else _open(file, start, stop)
+    response = ByteStream(chunks, status=206 if span is not None else 200)
     if span is not None:
         response["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size_bytes}"
     response["Content-Length"] = str(stop - start)
@@ -80,7 +82,7 @@ def archive_response(
     if _client_has(request, etag):
         return _finish(HttpResponse(status=304), f"{name}.tar", etag)
     headers = [_tar_header(f"{name}/{file.path}", file.size_bytes, modified_at) for file in files]
-    response = ByteStream(_tar(headers, files))
+    response = ByteStream(iter(()) if request.method == "HEAD" else _tar(headers, files))
     padded = sum(len(header) + file.size_bytes + _padding(file) for header, file in zip(headers, files, strict=True))
     response["Content-Length"] = str(padded + len(_TAR_END))
     return _finish(response, f"{name}.tar", etag, content_type="application/x-tar")

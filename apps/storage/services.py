@@ -133,8 +133,7 @@ def finalise_upload(*, upload: Upload) -> Upload:
         UploadChanged: a part was replaced meanwhile.
         StorageFull: there is no room.
     """
-    upload = Upload.objects.get(pk=upload.pk)
-    if upload.artifact_id is not None:
+    if (upload := Upload.objects.get(pk=upload.pk)).artifact_id is not None:
         return upload
     parts = list(upload.parts.order_by("number"))
     _require_all(upload, parts)
@@ -148,10 +147,10 @@ def finalise_upload(*, upload: Upload) -> Upload:
             key = new_key(upload.pk.hex, "file")
             _write(key, _joined(parts, digest.update))
     except FileNotFoundError as error:  # another finalise has won and cleared the parts, or one was replaced
-        upload.refresh_from_db()
-        if upload.artifact_id is None:
+        current = Upload.objects.filter(pk=upload.pk).exclude(artifact=None).first()
+        if current is None:
             raise UploadChanged from error
-        return upload
+        return current
     if digest.hexdigest() != upload.sha256:
         _start_over(upload, parts, key)
         raise DigestMismatch(

@@ -1,4 +1,4 @@
-"""A workspace with a member, and the whole transfer protocol as one call."""
+"""The whole transfer protocol as one call."""
 
 import hashlib
 import io
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from apps.accounts.models import Membership, Role, User, Workspace
+from apps.accounts.models import User, Workspace
 from apps.storage import services
 from apps.storage.models import Artifact, Upload
 
@@ -14,15 +14,9 @@ Store = Callable[[bytes], Artifact]
 
 
 @pytest.fixture
-def workspace(db: None) -> Workspace:
-    return Workspace.objects.create(name="Lab")
-
-
-@pytest.fixture
-def user(workspace: Workspace) -> User:
-    user = User.objects.create_user(username="ada", password="correct horse battery")
-    Membership.objects.create(workspace=workspace, user=user, role=Role.EDITOR)
-    return user
+def user(editor: User) -> User:
+    """Return who sends files in these tests."""
+    return editor
 
 
 @pytest.fixture

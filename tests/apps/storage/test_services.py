@@ -155,7 +155,7 @@ def test_several_finalise_at_once_and_all_get_the_same_artifact(small_parts: int
     def finalise() -> None:
         try:
             results.append(services.finalise_upload(upload=upload).artifact_id)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the assertion shows it
             results.append(error)
         finally:
             connection.close()
@@ -187,9 +187,7 @@ def test_size_that_no_file_can_have_is_refused(workspace: Workspace, user: User)
 
 
 def test_large_file_has_larger_parts_rather_than_more(workspace: Workspace, user: User) -> None:
-    upload = services.create_upload(
-        workspace=workspace, user=user, sha256="0" * 64, size_bytes=services.MAX_FILE_BYTES
-    )
+    upload = services.create_upload(workspace=workspace, user=user, sha256="0" * 64, size_bytes=services.MAX_FILE_BYTES)
     assert selectors.num_parts(upload) <= services.MAX_PARTS
     assert upload.part_size_bytes % services.MIB == 0
 
