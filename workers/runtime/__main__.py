@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         if rank_environment().rank == 0:  # every rank reads the same file; one complaint is enough
             sys.stderr.write(f"{arguments.file}: {_shorten(error)}\n")
         return EXIT_USAGE
-    from workers.runtime.rank import run_from  # noqa: PLC0415  seconds of imports: a wrong file is told at once
+    from workers.runtime.rank import run_from
 
     return run_from(run)
 
@@ -52,13 +52,13 @@ def load_run(file: Path, output_dir: Path | None = None, resume_from: str | None
     """
     document = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(document, dict):
-        raise ValueError("expected a JSON object: a job spec or a run file")
+        raise ValueError("expected a JSON object: a job spec or a run file")  # noqa: TRY004  the file is at fault
     run = RunFile.model_validate_json(json.dumps(document)) if "spec" in document else _wrap(document, file)
     changes: dict[str, str] = {}
     if output_dir is not None:
         changes["output_dir"] = str(output_dir.absolute())
     if resume_from == "latest":
-        from workers.runtime.checkpoint import latest_checkpoint  # noqa: PLC0415  imports torch
+        from workers.runtime.checkpoint import latest_checkpoint
 
         latest = latest_checkpoint(output_dir or Path(run.output_dir))
         if latest is not None:  # none yet: the first start of a command that is meant to be repeated

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.distributed.checkpoint as dcp
 from pydantic import BaseModel, ConfigDict
+from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from workers.contract.manifest import Manifest
 from workers.contract.training import CheckpointSpec
-from workers.runtime.errors import CheckpointFailed, UserError, describe, root_cause
+from workers.runtime.errors import CheckpointError, UserError, describe, root_cause
 from workers.runtime.events import CheckpointEvent, EventWriter, metric_value
 from workers.runtime.files import MANIFEST_NAME, find_damage, publish
 
@@ -94,7 +96,7 @@ class Checkpointer:
         """Copy the tensors and write them in the background; waits for the checkpoint before.
 
         Raises:
-            CheckpointFailed: the checkpoint before could not be written.
+            CheckpointError: the checkpoint before could not be written.
         """
         self.wait()
         copies = {name: tensor.detach().to("cpu", copy=True) for name, tensor in snapshot.tensors.items()}
@@ -104,7 +106,7 @@ class Checkpointer:
         """Raise the error of a finished save, without waiting for one that runs.
 
         Raises:
-            CheckpointFailed: it could not be written.
+            CheckpointError: it could not be written.
         """
         if self._pending is not None and self._pending.done():
             self.wait()
@@ -113,7 +115,7 @@ class Checkpointer:
         """Wait until the last save is published.
 
         Raises:
-            CheckpointFailed: it could not be written.
+            CheckpointError: it could not be written.
         """
         pending, self._pending = self._pending, None
         if pending is not None:
@@ -138,7 +140,7 @@ class Checkpointer:
             cause = root_cause(error)
             before = published_checkpoints(self._output_dir)
             kept = f"the last complete one is {before[-1].name}" if before else "there is no earlier one"
-            raise CheckpointFailed(
+            raise CheckpointError(
                 f"checkpoint of step {step} could not be written, {kept}: {describe(cause)}"
             ) from error
         self._announce(snapshot, relative, manifest)
@@ -164,8 +166,8 @@ class Checkpointer:
 
 
 def _store(directory: Path, snapshot: Snapshot) -> None:
-    writer = dcp.FileSystemWriter(directory, single_file_per_rank=True, thread_count=1)
-    dcp.save(dict(snapshot.tensors), storage_writer=writer, no_dist=True)
+    writer = FileSystemWriter(directory, single_file_per_rank=True, thread_count=1)
+    save(dict(snapshot.tensors), storage_writer=writer, no_dist=True)
     (directory / _PROGRESS_NAME).write_text(snapshot.progress.model_dump_json(), encoding="ascii")
 
 
@@ -190,7 +192,7 @@ def restore(checkpoint: Path, tensors: Tensors) -> None:
     Raises:
         UserError: the checkpoint is of another model.
     """
-    stored = dcp.FileSystemReader(checkpoint).read_metadata().state_dict_metadata
+    stored = FileSystemReader(checkpoint).read_metadata().state_dict_metadata
     for name, tensor in tensors.items():
         size = getattr(stored.get(name), "size", None)
         if size != tensor.shape:
@@ -198,4 +200,4 @@ def restore(checkpoint: Path, tensors: Tensors) -> None:
                 f"{checkpoint.name} does not fit this model: {name} has shape {tuple(tensor.shape)}, "
                 f"the checkpoint has {tuple(size) if size is not None else 'none'}"
             )
-    dcp.load(dict(tensors), storage_reader=dcp.FileSystemReader(checkpoint), no_dist=True)
+    load(dict(tensors), storage_reader=FileSystemReader(checkpoint), no_dist=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
+from torch.distributed.distributed_c10d import Store
 
 from workers.runtime.control import StopWatch
 from workers.runtime.environment import RankEnvironment
@@ -32,7 +32,7 @@ class RankContext:
     paths: RunPaths
     events: EventWriter
     stop: StopWatch
-    store: dist.Store | None
+    store: Store | None
     """Where the ranks leave each other notes; None when there is only one."""
 
     @property

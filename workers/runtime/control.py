@@ -10,8 +10,8 @@ import signal
 from pathlib import Path
 from types import FrameType
 
-import torch.distributed as dist
 from pydantic import ValidationError
+from torch.distributed.distributed_c10d import Store
 
 from workers.contract.run import ControlFile, StopMode
 
@@ -19,14 +19,14 @@ _STOP_KEY = "coxswain/stop_after"
 _WISH_KEY = "coxswain/stop_wish"
 
 
-class StopRequested(Exception):
+class StopRequested(Exception):  # noqa: N818  a wish, not an error
     """The run was asked to stop before its first step; nothing needs saving."""
 
 
 class StopWatch:
     """Watches for the wish to stop."""
 
-    def __init__(self, output_dir: Path, *, rank: int, store: dist.Store | None) -> None:
+    def __init__(self, output_dir: Path, *, rank: int, store: Store | None) -> None:
         self._path = output_dir / "control.json"
         self._rank = rank
         self._store = store

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import Store
+from torch.utils import deterministic
 
 from workers.contract.training import Precision
 
@@ -33,9 +35,9 @@ def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 def _has_native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())  # noqa: SLF001
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return False
 
 
@@ -47,7 +49,7 @@ def memory_gib(device: torch.device) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**30
 
 
-def join_process_group(device: torch.device, *, rank: int, world_size: int) -> dist.Store | None:
+def join_process_group(device: torch.device, *, rank: int, world_size: int) -> Store | None:
     """Connect the ranks and return their store; a lone rank needs neither.
 
     Raises:
@@ -57,8 +59,8 @@ def join_process_group(device: torch.device, *, rank: int, world_size: int) -> d
         return None
     backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"
     dist.init_process_group(backend, rank=rank, world_size=world_size, timeout=timedelta(seconds=CONNECT_TIMEOUT_S))
-    dist.distributed_c10d._set_pg_timeout(timedelta(seconds=COLLECTIVE_TIMEOUT_S))  # noqa: SLF001
-    return dist.distributed_c10d._get_default_store()  # noqa: SLF001
+    dist.distributed_c10d._set_pg_timeout(timedelta(seconds=COLLECTIVE_TIMEOUT_S))
+    return dist.distributed_c10d._get_default_store()
 
 
 def leave_process_group() -> None:
@@ -67,7 +69,25 @@ def leave_process_group() -> None:
         dist.destroy_process_group()
 
 
-def wait_for_device(device: torch.device) -> None:
-    """Block until the device has done all queued work; a CPU has none."""
+def make_deterministic(device: torch.device) -> None:
+    """Choose kernels that give the same bits each time; a CPU's do, with a fixed number of threads.
+
+    Only warns where an operation has no such kernel: a model that trains is worth more than one that cannot.
+    """
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        torch.use_deterministic_algorithms(mode=True, warn_only=True)
+        # That default finds bugs in kernels, at a cost in each step.
+        deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        torch.set_float32_matmul_precision("high")
+
+
+def limit_threads(local_world_size: int) -> None:
+    """Give this rank the threads its environment names, or one if it shares the node.
+
+    A rank that was forked has inherited the fork server's single thread, whatever its environment says.
+    """
+    named = os.environ.get("OMP_NUM_THREADS", "")
+    if named.isdigit() and int(named) > 0:
+        torch.set_num_threads(int(named))
+    elif local_world_size > 1:
+        torch.set_num_threads(1)

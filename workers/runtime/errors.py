@@ -17,7 +17,7 @@ class RetryableError(Exception):
     """A peer or a device was lost: another attempt may succeed."""
 
 
-class CheckpointFailed(Exception):
+class CheckpointError(Exception):
     """A checkpoint could not be written or read; what was published before is intact."""
 
 
@@ -44,7 +44,7 @@ def classify(error: BaseException) -> FailureKind:
         return FailureKind.USER
     if isinstance(error, RetryableError | dist.DistError | torch.AcceleratorError):
         return FailureKind.RETRYABLE
-    if isinstance(error, CheckpointFailed):
+    if isinstance(error, CheckpointError):
         return FailureKind.SYSTEM
     if isinstance(error, RuntimeError) and any(words in str(error) for words in _PEER_LOST):
         return FailureKind.RETRYABLE
@@ -60,7 +60,7 @@ def describe(error: BaseException) -> str:
         )
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"no space left on the disk: {error}"
-    if isinstance(error, UserError | RetryableError | CheckpointFailed):
+    if isinstance(error, UserError | RetryableError | CheckpointError):
         return str(error)
     if classify(error) is FailureKind.RETRYABLE:
         return f"lost contact with another rank or with the device: {str(error).splitlines()[0]}"

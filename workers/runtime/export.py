@@ -10,6 +10,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from workers.contract.manifest import Manifest
 from workers.runtime.data.tokenizer import TOKENIZER_FILE, LoadedTokenizer
 from workers.runtime.files import publish
+from workers.runtime.state import model_tensors
 
 MODEL_DIRECTORY = "model"
 _COPIED = (
@@ -37,9 +38,9 @@ def _write(directory: Path, model: PreTrainedModel, tokenizer: LoadedTokenizer, 
     model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(directory)
     model.config.use_cache = False
-    tensors = {name: tensor.detach().to("cpu").contiguous() for name, tensor in model.named_parameters()}
+    tensors = {name: tensor.to("cpu").contiguous() for name, tensor in model_tensors(model).items()}
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
-    GenerationConfig(
+    GenerationConfig(  # type: ignore[no-untyped-call]
         bos_token_id=tokenizer.end_of_text_id,
         eos_token_id=tokenizer.end_of_text_id,
         pad_token_id=tokenizer.end_of_text_id,

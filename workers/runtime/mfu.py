@@ -14,6 +14,7 @@ import torch
 from transformers import PreTrainedModel
 
 from workers.runtime.files import atomic_text
+from workers.runtime.model import embedding_rows
 
 # Dense bf16 FLOP/s by a part of the device's name, the more specific first. Vendors' data sheets.
 _PEAK_BF16 = {
@@ -38,9 +39,9 @@ def flops_per_token(model: PreTrainedModel, context_length: int) -> float:
     """Return the floating-point operations of forward and backward for one token."""
     matrices = sum(parameter.numel() for parameter in model.parameters() if parameter.ndim >= 2)
     if not model.config.tie_word_embeddings:
-        matrices -= model.get_input_embeddings().weight.numel()  # type: ignore[operator]  # a look-up, no product
-    attention = 12 * model.config.num_hidden_layers * model.config.hidden_size * context_length
-    return 6.0 * matrices + attention
+        matrices -= embedding_rows(model) * model.config.hidden_size  # a look-up, no product
+    attention = 12.0 * model.config.num_hidden_layers * model.config.hidden_size * context_length
+    return float(6.0 * matrices + attention)
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype, cache_dir: Path) -> float | None:

@@ -36,9 +36,12 @@ def make_model(
         _check_fit(model, spec, tokenizer)
     model.config.use_cache = False
     if spec.activation_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    model.train()
-    return model.to(device)  # type: ignore[arg-type]
+        model.gradient_checkpointing_enable(  # type: ignore[no-untyped-call]
+            gradient_checkpointing_kwargs={"use_reentrant": False}
+        )
+    module: nn.Module = model
+    module.train().to(device)
+    return model
 
 
 def _build_llama(config: LlamaConfig, context_length: int, tokenizer: LoadedTokenizer) -> PreTrainedModel:
@@ -55,7 +58,6 @@ def _build_llama(config: LlamaConfig, context_length: int, tokenizer: LoadedToke
             rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
             bos_token_id=tokenizer.end_of_text_id,
             eos_token_id=tokenizer.end_of_text_id,
-            attn_implementation="sdpa",
         )
     )
 
@@ -83,8 +85,7 @@ def load_pretrained(model_dir: Path) -> PreTrainedModel:
 
 
 def _check_fit(model: PreTrainedModel, spec: TrainSpec, tokenizer: LoadedTokenizer) -> None:
-    rows = model.get_input_embeddings().weight.shape[0]
-    assert isinstance(rows, int)
+    rows = embedding_rows(model)
     if tokenizer.vocab_size > rows:
         raise UserError(
             f"tokenizer: its {tokenizer.vocab_size} tokens do not fit the model's {rows} embeddings; "
@@ -98,6 +99,13 @@ def _check_fit(model: PreTrainedModel, spec: TrainSpec, tokenizer: LoadedTokeniz
 def token_loss(logits_BCV: torch.Tensor, targets_BC: torch.Tensor) -> torch.Tensor:
     """Return the mean cross-entropy in nats per token, computed in fp32."""
     return nn.functional.cross_entropy(logits_BCV.flatten(0, 1).float(), targets_BC.flatten())
+
+
+def embedding_rows(model: PreTrainedModel) -> int:
+    """Return the size of the vocabulary the model has embeddings for."""
+    embeddings = model.get_input_embeddings()
+    assert isinstance(embeddings, nn.Embedding)
+    return embeddings.num_embeddings
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -33,10 +33,10 @@ def preload() -> None:
 
 
 def _import_everything() -> None:
-    import torch  # noqa: PLC0415
+    import torch
 
     torch.set_num_threads(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import workers.runtime.jobs  # noqa: PLC0415
-        import workers.runtime.rank  # noqa: F401, PLC0415
+        import workers.runtime.jobs
+        import workers.runtime.rank  # noqa: F401

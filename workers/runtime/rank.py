@@ -13,7 +13,7 @@ from workers.runtime import device as devices
 from workers.runtime.checkpoint import latest_checkpoint
 from workers.runtime.context import JobEnd, RankContext, RunPaths
 from workers.runtime.control import StopRequested, StopWatch
-from workers.runtime.environment import RankEnvironment, rank_environment
+from workers.runtime.environment import RankEnvironment, prepare_environment, rank_environment
 from workers.runtime.errors import EXIT_CODES, classify, describe, root_cause
 from workers.runtime.events import EventWriter, FailureEvent, FinishedEvent
 from workers.runtime.jobs import run_job
@@ -34,16 +34,17 @@ def run_rank(run_file_path: Path) -> int:
 def run_from(run: RunFile) -> int:
     """Run this rank of ``run``; return the process' exit code: 0, or that of the failure's kind."""
     env = rank_environment()
+    prepare_environment()  # a forked rank's environment is the agent's, not the one torch was imported with
+    devices.limit_threads(env.local_world_size)
     paths = _paths(run, env)
     with EventWriter(paths.output, env.rank) as events:
         try:
             end = _run_connected(run, paths, env, events)
-        except StopRequested:
-            events.emit(FinishedEvent, stopped=True, step=0)
-            return 0
-        except BaseException as error:  # whatever it is, it must be written down before the process ends
+        except BaseException as error:  # noqa: BLE001  whatever it is, it must be written down before the process ends
+            # The process group is left as it is: taking it down waits for peers, its end tells them.
             return _report_failure(error, events)
         events.emit(FinishedEvent, stopped=end.stopped, step=end.step)
+        devices.leave_process_group()
         return 0
 
 
@@ -52,13 +53,13 @@ def _run_connected(run: RunFile, paths: RunPaths, env: RankEnvironment, events: 
     early.install_signal_handler()  # before anything slow: a SIGTERM from here on ends the run in order
     device = devices.pick_device(env.local_rank)
     store = devices.join_process_group(device, rank=env.rank, world_size=env.world_size)
+    stop = StopWatch(paths.output, rank=env.rank, store=store)
+    stop.take_over(early)
+    context = RankContext(env=env, device=device, paths=paths, events=events, stop=stop, store=store)
     try:
-        stop = StopWatch(paths.output, rank=env.rank, store=store)
-        stop.take_over(early)
-        context = RankContext(env=env, device=device, paths=paths, events=events, stop=stop, store=store)
         return run_job(run.spec, context)
-    finally:
-        devices.leave_process_group()
+    except StopRequested:
+        return JobEnd(step=0, stopped=True)
 
 
 def _paths(run: RunFile, env: RankEnvironment) -> RunPaths:

@@ -17,7 +17,7 @@ class _Mark:
         self._event: torch.cuda.Event | None = None
         self._time_s = 0.0
         if device.type == "cuda":
-            self._event = torch.cuda.Event(enable_timing=True)
+            self._event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             self._event.record()
         else:
             self._time_s = time.perf_counter()
@@ -27,7 +27,7 @@ class _Mark:
         if self._event is None or other._event is None:
             return self._time_s - other._time_s
         self._event.synchronize()
-        return other._event.elapsed_time(self._event) / 1000
+        return float(other._event.elapsed_time(self._event)) / 1000
 
     def wait(self) -> None:
         """Block until the device has got here."""

@@ -15,7 +15,7 @@ from workers.runtime.checkpoint import Checkpointer, Progress, Snapshot, read_pr
 from workers.runtime.context import JobEnd, RankContext
 from workers.runtime.data.preparation import PreparedData
 from workers.runtime.data.sampler import Batch, Sampler
-from workers.runtime.device import compute_dtype
+from workers.runtime.device import compute_dtype, make_deterministic
 from workers.runtime.errors import UserError
 from workers.runtime.events import ResumedEvent
 from workers.runtime.metrics import StepReport, format_line
@@ -23,8 +23,13 @@ from workers.runtime.model import make_model, token_loss
 from workers.runtime.optimizer import clip_gradients, make_optimizer, set_learning_rate
 from workers.runtime.parallel import replicate
 from workers.runtime.schedule import learning_rate
-from workers.runtime.state import gather_generator_states, generator_name, generator_states, set_generator_states
-from workers.runtime.state import training_tensors
+from workers.runtime.state import (
+    gather_generator_states,
+    generator_name,
+    generator_states,
+    set_generator_states,
+    training_tensors,
+)
 from workers.runtime.timing import StepTimer
 from workers.runtime.validation import Validator
 
@@ -36,6 +41,7 @@ class Trainer:
         self.spec = spec
         self.context = context
         self._device = context.device
+        make_deterministic(context.device)
         self._dtype = compute_dtype(spec.precision, context.device)
         self.model = make_model(spec, model_dir=context.paths.model, tokenizer=data.tokenizer, device=context.device)
         self._optimizer = make_optimizer(self.model, spec.optimizer)
@@ -76,7 +82,7 @@ class Trainer:
 
         Raises:
             UserError: the loss or a gradient is not finite.
-            CheckpointFailed: a checkpoint could not be written.
+            CheckpointError: a checkpoint could not be written.
         """
         self.context.phase("train")
         try:

@@ -4,7 +4,7 @@ import math
 
 import torch
 import torch.distributed as dist
-from transformers import PreTrainedModel
+from torch import nn
 
 from workers.contract.training import TrainSpec
 from workers.runtime.context import RankContext
@@ -29,7 +29,7 @@ class Validator:
         self._dtype = dtype
 
     @torch.no_grad()
-    def score(self, model: PreTrainedModel) -> dict[str, float]:
+    def score(self, model: nn.Module) -> dict[str, float]:
         """Return ``val_loss`` in nats per token and ``val_perplexity``; the same on all ranks. A collective."""
         own = self._samples[self._context.env.rank :: self._context.env.world_size]
         device = self._context.device

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
-import torch.distributed as dist
 from pydantic import BaseModel
+from torch.distributed.distributed_c10d import Store
 
 from workers.runtime.context import RankContext
 from workers.runtime.control import StopRequested
@@ -57,7 +57,7 @@ def lead_and_agree(
 
 
 def _lead(
-    rank: int, store: dist.Store, prepare: Callable[[], ResultT], identity: Callable[[ResultT], str]
+    rank: int, store: Store, prepare: Callable[[], ResultT], identity: Callable[[ResultT], str]
 ) -> ResultT | None:
     result = None
     try:
@@ -71,7 +71,7 @@ def _lead(
     return result
 
 
-def _await_note(store: dist.Store, leader: int) -> _Note:
+def _await_note(store: Store, leader: int) -> _Note:
     key = _KEY.format(leader=leader)
     while not store.check([key]):
         time.sleep(_POLL_S)

@@ -4,6 +4,7 @@ import sys
 
 import torch
 from tokenizers import Tokenizer
+from torch import nn
 from transformers import GenerationConfig, PreTrainedModel
 
 from workers.contract.generation import GenerateSpec
@@ -30,7 +31,9 @@ def run_generate(spec: GenerateSpec, context: RankContext) -> JobEnd:
         raise UserError("model: the run file names no model directory")
     context.phase("load")
     loaded = load_model_tokenizer(context.paths.model)
-    model = load_pretrained(context.paths.model).eval().to(context.device)
+    model = load_pretrained(context.paths.model)
+    module: nn.Module = model
+    module.eval().to(context.device)
     context.phase("generate")
     completions = sample(model, loaded.tokenizer, spec, end_id=loaded.end_of_text_id)
     for completion in completions:
@@ -58,9 +61,13 @@ def sample(model: PreTrainedModel, tokenizer: Tokenizer, spec: GenerateSpec, *, 
         if is_greedy
         else {"do_sample": True, "temperature": spec.temperature, "top_p": spec.top_p, "top_k": 0}
     )
-    config = GenerationConfig(max_new_tokens=num_new, eos_token_id=end_id, pad_token_id=end_id, **options)
+    config = GenerationConfig(  # type: ignore[no-untyped-call]
+        max_new_tokens=num_new, eos_token_id=end_id, pad_token_id=end_id, **options
+    )
     dtype = compute_dtype(Precision.AUTO, model.device)
     with torch.autocast(model.device.type, dtype, enabled=dtype is not torch.float32):
-        outputs = model.generate(inputs, attention_mask=torch.ones_like(inputs), generation_config=config)
+        outputs = model.generate(  # type: ignore[operator]
+            inputs, attention_mask=torch.ones_like(inputs), generation_config=config
+        )
     texts = [tokenizer.decode(row[len(prompt) :].tolist(), skip_special_tokens=True) for row in outputs]
     return texts * (spec.num_samples if is_greedy else 1)

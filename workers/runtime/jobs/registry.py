@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+from workers.contract.generation import GenerateSpec
 from workers.contract.jobs import JOB_KINDS
 from workers.contract.training import TrainSpec
-from workers.contract.generation import GenerateSpec
 from workers.runtime.context import JobEnd, RankContext
 
 SpecT = TypeVar("SpecT", TrainSpec, GenerateSpec)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch._C._distributed_c10d import GradBucket
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
@@ -49,13 +50,14 @@ def replicate(
     return Replicas(wrapped, model, world_size)
 
 
-def _average(on_last_bucket: Callable[[], None], bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
+def _average(on_last_bucket: Callable[[], None], bucket: GradBucket) -> torch.futures.Future[torch.Tensor]:
     if bucket.is_last():
         on_last_bucket()
     gradients = bucket.buffer().div_(dist.get_world_size())
     work = dist.all_reduce(gradients, async_op=True)
     assert work is not None
-    return work.get_future().then(_first_tensor)
+    averaged: torch.futures.Future[torch.Tensor] = work.get_future().then(_first_tensor)
+    return averaged
 
 
 def _first_tensor(future: torch.futures.Future[list[torch.Tensor]]) -> torch.Tensor:
