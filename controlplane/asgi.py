@@ -12,11 +12,12 @@ from channels.routing import ProtocolTypeRouter  # noqa: E402
 
 from apps.accounts.sockets import SocketAuthentication  # noqa: E402
 from apps.core.sockets import OriginCheck  # noqa: E402
+from apps.telemetry.asgi import TelemetryIngest  # noqa: E402
 from controlplane.lifespan import Lifespan  # noqa: E402
 from controlplane.routing import websocket_router  # noqa: E402
 
 application = ProtocolTypeRouter({
-    "http": _http,
+    "http": TelemetryIngest(_http),
     "websocket": OriginCheck(SocketAuthentication(websocket_router())),
     "lifespan": Lifespan(),
 })  # fmt: skip

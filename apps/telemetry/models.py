@@ -67,7 +67,9 @@ class MetricBatch(models.Model):
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False)
     seq = models.BigIntegerField()
     """Its place in the job's live stream."""
-    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False)
+    attempt = models.ForeignKey(
+        Attempt, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
     rank = models.IntegerField()
     num_points = models.IntegerField()
     data = models.BinaryField()
@@ -88,7 +90,9 @@ class LogChunk(models.Model):
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False)
     seq = models.BigIntegerField()
     """Its place in the job's live stream; of the youngest part where several were merged."""
-    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False)
+    attempt = models.ForeignKey(
+        Attempt, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
     rank = models.IntegerField()
     stream = models.CharField(max_length=6)
     start = models.BigIntegerField()
