@@ -13,6 +13,7 @@ from coxswain.stack.state import ChildState, ProcessId, process_id
 
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
+PROBE_INTERVAL_S = 0.2
 STABLE_AFTER_S = 60.0
 """A process that ran this long starts over with the shortest wait when it dies."""
 
@@ -49,6 +50,7 @@ class Child:
     _backoff_s: float = FIRST_BACKOFF_S
     _started_at: float = field(default_factory=time.monotonic)
     _restart_at: float | None = None
+    _probe_at: float = 0.0
 
     def start(self) -> None:
         """Start the process; its output goes to the log under its name."""
@@ -72,8 +74,9 @@ class Child:
         return self._process.poll() if self._process else None
 
     def check_ready(self) -> bool:
-        """Probe once, unless it was found ready since its last start."""
-        if not self.is_ready and self.exit_code() is None:
+        """Probe, at most every ``PROBE_INTERVAL_S``, unless it was found ready since its last start."""
+        if not self.is_ready and self.exit_code() is None and time.monotonic() >= self._probe_at:
+            self._probe_at = time.monotonic() + PROBE_INTERVAL_S
             if self.spec.probe is not None:
                 self.is_ready = self.spec.probe()
             else:

@@ -202,6 +202,8 @@ def run_stack(options: StackOptions, *, echo: bool, on_ready: Callable[[ReadySta
         redis = None
         if "REDIS_URL" not in os.environ:
             redis = RedisServer(paths.redis, password=secrets.redis_password, port=last.redis_port)
+            if redis.port != last.redis_port:  # the agent learns the broker's address by joining, so it joins again
+                (paths.agent / "node.json").unlink(missing_ok=True)
         plan = build_plan(options, paths, secrets, port=port, postgres=postgres, redis=redis)
         state = StackState(
             url=plan.url, host=options.host, port=port,

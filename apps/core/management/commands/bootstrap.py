@@ -47,9 +47,7 @@ class Command(BaseCommand):
             call_command(
                 "ensure_admin",
                 username=options["admin_username"],
-                password_file=str(options["admin_password_file"]),
+                password_file=options["admin_password_file"],
             )
             if not options["join_token_file"].exists():
-                call_command(
-                    "create_join_token", name="embedded", reusable=True, output=str(options["join_token_file"])
-                )
+                call_command("create_join_token", name="embedded", reusable=True, output=options["join_token_file"])
