@@ -64,6 +64,7 @@ class Device(Record):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["node", "index"], name="device_once"),)
+        ordering = ("index",)
 
     def __str__(self) -> str:
         return f"{self.node}:{self.index}"
@@ -81,6 +82,8 @@ class JoinToken(Record):
     created_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
     expires_at = models.DateTimeField(null=True)
     used_at = models.DateTimeField(null=True)
+    used_by = models.ForeignKey(Node, null=True, on_delete=models.SET_NULL, related_name="+")
+    """The node that used it last: its agent may ask again when the answer was lost."""
     revoked_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:

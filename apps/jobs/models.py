@@ -35,12 +35,18 @@ class Job(Record):
     owner = models.ForeignKey(User, on_delete=models.PROTECT, related_name="jobs")
     origin = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="reruns")
     idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - null means none was given
+    request_digest = models.CharField(max_length=64, blank=True)
+    """SHA-256 of what was submitted: the same key with another body is refused."""
     dataset_version = models.ForeignKey(DatasetVersion, null=True, on_delete=models.PROTECT, related_name="jobs")
     input_version = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT, related_name="used_by_jobs")
     output_version = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT, related_name="made_by_jobs")
     output_model_name = models.CharField(max_length=63, blank=True)
     step = models.BigIntegerField(default=0)
     total_steps = models.BigIntegerField(default=0)
+    first_step = models.BigIntegerField(null=True)
+    """First step reported by the current attempt."""
+    first_step_at = models.DateTimeField(null=True)
+    """When that was: what is left is estimated from there, so start-up does not count."""
     phase = models.CharField(max_length=60, blank=True)
     phase_progress = models.FloatField(null=True)
     result = models.JSONField(null=True)
@@ -117,6 +123,10 @@ class Attempt(Record):
     resume_checkpoint = models.ForeignKey(Checkpoint, null=True, on_delete=models.SET_NULL, related_name="resumed_by")
     resumed_step = models.BigIntegerField(null=True)
     """Last step of the checkpoint it went on from: curves of earlier attempts are cut after it."""
+    model_file_set = models.ForeignKey(FileSet, null=True, on_delete=models.PROTECT, related_name="attempts")
+    """The trained model as reported; becomes a version when the attempt succeeds."""
+    model_metrics = models.JSONField(default=dict)
+    model_num_parameters = models.BigIntegerField(default=0)
     master_addr = models.CharField(max_length=255, blank=True)
     master_port = models.PositiveIntegerField(null=True)
     started_at = models.DateTimeField(null=True)
@@ -147,6 +157,7 @@ class Allocation(Record):
     outcome = models.CharField(max_length=12, choices=AttemptOutcome, blank=True)
     claimed_at = models.DateTimeField(null=True)
     released_at = models.DateTimeField(null=True)
+    """When its devices became free: its ranks are known to be gone."""
 
     class Meta:
         constraints = (

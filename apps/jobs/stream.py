@@ -1,8 +1,8 @@
 """A job's live stream: one gapless sequence of messages that browsers follow and can resume.
 
-A transaction that changes what a page shows takes its number by ``next_seq`` as late as it can: the row lock is held until
-the commit, so commit order is sequence order, and a rolled back transaction leaves no gap. The message goes out after the
-commit and may be lost; what it said is in Postgres under its number.
+A transaction that changes what a page shows takes its number by ``next_seq`` as late as it can: the row lock is held
+until the commit, so commit order is sequence order, and a rolled back transaction leaves no gap. The message goes out
+after the commit and may be lost; what it said is in Postgres under its number.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,8 +29,8 @@ _NEXT_LATEST = (
 def next_seq(job_id: UUID, *, latest: Mapping[str, float | str] | None = None) -> int:
     """Return the number of this transaction's message; call it as late in the transaction as possible.
 
-    ``latest`` merges the newest value of some metrics into what job lists show; it costs nothing more, because this row is
-    written anyway. Non-finite values come as their names.
+    ``latest`` merges the newest value of some metrics into what job lists show; it costs nothing more, because this
+    row is written anyway. Non-finite values come as their names.
 
     Raises:
         LookupError: there is no such job.
