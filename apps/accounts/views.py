@@ -29,7 +29,7 @@ from apps.accounts.serializers import (
     UserSerializer,
     WorkspaceSerializer,
 )
-from apps.core.errors import Forbidden, QuotaExceeded
+from apps.core.errors import Forbidden
 from apps.core.permissions import IsSuperuser
 
 
@@ -60,7 +60,12 @@ class LoginView(APIView):
         form.is_valid(raise_exception=True)
         user = authenticate(request._request, **form.validated_data)
         if user is None:
-            raise _refusal(request)
+            # the same words whether or not the name exists; a lock-out is answered by apps.accounts.lockout
+            raise Forbidden(
+                "The name or the password is wrong.",
+                code="login_failed",
+                remedy="Check both; passwords are case sensitive.",
+            )
         login(request._request, user)
         request.user = user
         return Response(_session(request))
@@ -207,14 +212,3 @@ def _session(request: Request) -> dict[str, Any]:
         "user": UserSerializer(user).data if user else None,
         "csrf_token": get_token(request._request),
     }
-
-
-def _refusal(request: Request) -> Exception:
-    """Say why nobody was signed in, without telling whether the name exists."""
-    if getattr(request._request, "axes_locked_out", False):
-        return QuotaExceeded(
-            "Too many failed logins.", code="locked_out", remedy="Wait a quarter of an hour, or ask an administrator."
-        )
-    return Forbidden(
-        "The name or the password is wrong.", code="login_failed", remedy="Check both; passwords are case sensitive."
-    )

@@ -22,7 +22,8 @@ class FieldError:
 class DomainError(Exception):
     """A refusal with a stable ``code``.
 
-    ``extra`` adds members of their own to the problem document (``mark``, ``current``, ...).
+    ``extra`` adds members of their own to the problem document (``mark``, ``current``, ...); ``retry_after_s`` becomes
+    the Retry-After header.
     """
 
     status: ClassVar[int] = 400
@@ -38,11 +39,13 @@ class DomainError(Exception):
         remedy: str | None = None,
         errors: Sequence[FieldError] = (),
         extra: Mapping[str, object] | None = None,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(detail or self.title)
         self.detail = detail or self.title
         self.errors = tuple(errors)
         self.extra = dict(extra or {})
+        self.retry_after_s = retry_after_s
         if code is not None:
             self.code = code
         if remedy is not None:

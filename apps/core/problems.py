@@ -7,6 +7,7 @@ Members beside the standard's: ``code`` (stable, for programs), ``errors`` (one 
 import sys
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 import structlog
@@ -139,8 +140,9 @@ def _headers(error: Exception) -> dict[str, str]:
     headers = {}
     if header := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = header
-    if (wait := getattr(error, "wait", None)) is not None:
-        headers["Retry-After"] = str(int(wait) + 1)
+    wait_s = getattr(error, "retry_after_s", None) or getattr(error, "wait", None)  # ours, or REST framework's
+    if wait_s is not None:
+        headers["Retry-After"] = str(ceil(wait_s))
     if isinstance(error, (OperationalError, InterfaceError)):
         headers["Retry-After"] = "2"
     return headers

@@ -1,5 +1,6 @@
 """Settings that every deployment shares. What differs between deployments comes from the environment."""
 
+import warnings
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -128,6 +129,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.text("COX_STATIC_ROOT") or BASE_DIR / "staticfiles")
 STATICFILES_DIRS = [("app", FRONTEND_DIST)] if FRONTEND_DIST.is_dir() else []
 WHITENOISE_USE_FINDERS = True
+warnings.filterwarnings("ignore", message="No directory at")  # without collectstatic the finders serve all there is
 WHITENOISE_IMMUTABLE_FILE_TEST = r"^/static/app/assets/.+-[A-Za-z0-9_-]{8,}\.\w+$"
 
 # Sign-in ------------------------------------------------------------------------------------------------------------
@@ -143,7 +145,7 @@ AXES_COOLOFF_TIME = timedelta(seconds=env.number("COX_LOGIN_LOCKOUT_S"))
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # together: nobody locks another person out from elsewhere
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_HTTP_RESPONSE_CODE = 429
+AXES_LOCKOUT_CALLABLE = "apps.accounts.lockout.answer_locked_out"
 AXES_IPWARE_PROXY_COUNT = 1 if env.flag("COX_TRUSTED_PROXY") else 0
 AXES_VERBOSE = False
 
