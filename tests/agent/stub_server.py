@@ -42,7 +42,7 @@ JOIN_TOKEN = "join-me"
 PART_BYTES = 1000
 
 
-class Problem(Exception):
+class Problem(Exception):  # noqa: N818
     """An answer in problem+json."""
 
     def __init__(self, status: int, code: str, **fields: object) -> None:
@@ -266,7 +266,7 @@ class ControlPlane:
             def do_POST(self) -> None:
                 plane._serve(self)
 
-            do_GET = do_PUT = do_POST
+            do_GET = do_PUT = do_POST  # noqa: N815  names the base class looks for
 
             def log_message(self, format: str, *args: object) -> None:
                 """Keep quiet."""
@@ -278,44 +278,50 @@ class ControlPlane:
         if self.is_down:
             handler.close_connection = True
             return
-        url = urlsplit(handler.path)
-        path = url.path.removeprefix("/api/node/v1/")
         try:
             with self.lock:
-                if path != "join" and handler.headers.get("Authorization") != f"Bearer {self.node_token}":
-                    raise Problem(401, "token_refused")
-                if match := re.fullmatch(r"allocations/[^/]+/files/([0-9a-f]{64})", path):
-                    return self._serve_file(handler, match[1])
-                name, reply = self._route(path, {key: value[0] for key, value in parse_qs(url.query).items()}, body)
-                is_lost = self.lost_acknowledgements[name] > 0
-                self.lost_acknowledgements[name] -= is_lost
+                self._dispatch(handler, body)
         except Problem as problem:
-            return _answer(handler, problem.status, json.dumps(problem.body).encode())
-        if is_lost:
+            _answer(handler, problem.status, json.dumps(problem.body).encode())
+
+    def _dispatch(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        url = urlsplit(handler.path)
+        path = url.path.removeprefix("/api/node/v1/")
+        if path != "join" and handler.headers.get("Authorization") != f"Bearer {self.node_token}":
+            raise Problem(401, "token_refused")
+        if match := re.fullmatch(r"allocations/[^/]+/files/([0-9a-f]{64})", path):
+            self._serve_file(handler, match[1])
+            return
+        query = {key: value[0] for key, value in parse_qs(url.query).items()}
+        name, reply = self._route(path, query, body)
+        if self.lost_acknowledgements[name] > 0:
+            self.lost_acknowledgements[name] -= 1
             handler.close_connection = True
-            return None
-        return _answer(handler, 200 if reply else 204, reply.model_dump_json().encode() if reply else b"")
+            return
+        _answer(handler, 200 if reply else 204, reply.model_dump_json().encode() if reply else b"")
 
     def _route(self, path: str, query: dict[str, str], body: bytes) -> tuple[str, BaseModel | None]:
-        if path == "join":
-            return path, self.join(body)
-        if path == "heartbeat":
-            return path, self.heartbeat(body)
+        simple: dict[str, Callable[[bytes], BaseModel]] = {"join": self.join, "heartbeat": self.heartbeat}
+        if path in simple:
+            return path, simple[path](body)
         _, allocation_id, name, *rest = path.split("/")
         if UUID(allocation_id) not in self.allocations:
             raise Problem(404, "not_found")
         stored = self.allocations[UUID(allocation_id)]
-        simple: dict[str, Callable[[Stored, bytes], BaseModel]] = {
+        if name == "uploads":
+            return self._route_upload(rest, body)
+        if name == "logs":
+            return name, self.logs(stored, query, body)
+        routes: dict[str, Callable[[Stored, bytes], BaseModel]] = {
             "claim": self.claim,
             "report": self.report,
             "metrics": self.metrics,
         }
-        if name in simple:
-            return name, simple[name](stored, body)
-        if name == "logs":
-            return name, self.logs(stored, query, body)
+        return name, routes[name](stored, body)
+
+    def _route_upload(self, rest: list[str], body: bytes) -> tuple[str, BaseModel | None]:
         if not rest:
-            return name, self.create_upload(body)
+            return "uploads", self.create_upload(body)
         if rest[1] == "finalise":
             return "finalise", self.finalise(rest[0])
         self.put_part(rest[0], rest[2], body)

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from workers.contract.generation import GenerateSpec
 from workers.contract.manifest import FileRef, Manifest
 from workers.contract.run import (
     CheckpointEvent,
@@ -26,7 +27,6 @@ from workers.contract.run import (
     ProgressEvent,
     RunFile,
 )
-from workers.contract.generation import GenerateSpec
 
 
 def preload() -> None:
@@ -83,13 +83,13 @@ class TinyRank:
         self.emit(PhaseEvent, name=name)
 
     def do_print(self, text: str) -> None:
-        print(text)
+        sys.stdout.write(text + "\n")
 
     def do_bytes(self, text: str) -> None:
         os.write(1, bytes.fromhex(text))
 
     def do_env(self) -> None:
-        print(json.dumps(dict(os.environ)))
+        sys.stdout.write(json.dumps(dict(os.environ)) + "\n")
 
     def do_sleep(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -101,7 +101,7 @@ class TinyRank:
         directory = Path(str(getattr(self.run_file, role)))
         for path in sorted(directory.rglob("*")):
             if path.is_file():
-                print(path.relative_to(directory), path.read_text(encoding="utf-8"))
+                sys.stdout.write(f"{path.relative_to(directory)} {path.read_text(encoding='utf-8')}\n")
 
     def do_wait_stop(self) -> None:
         control = self.output / "control.json"

@@ -1,5 +1,7 @@
 """HTTP client of the node API: one typed method per route, one exception per thing the agent can do about it."""
 
+# ruff: noqa: N818  the exceptions are named for what the server said
+
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

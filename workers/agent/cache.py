@@ -26,7 +26,7 @@ _CHUNK_BYTES = 1 << 20
 log = logging.getLogger(__name__)
 
 
-class BadInput(Exception):
+class BadInput(Exception):  # noqa: N818  named for what happened
     """An input cannot be made ready, and trying again would not change that."""
 
 

@@ -18,7 +18,7 @@ from workers.contract.node_api import DeviceInfo, DeviceKind
 _RENDEZVOUS_PORTS = range(20_000, 32_000)
 
 
-class NoSuchDevice(ValueError):
+class NoSuchDevice(ValueError):  # noqa: N818  named for what happened
     """The node was told to offer devices that it does not have."""
 
 

@@ -20,7 +20,7 @@ AGENT_VERSION = "0.1.0"
 log = logging.getLogger(__name__)
 
 
-class CannotJoin(Exception):
+class CannotJoin(Exception):  # noqa: N818  named for what happened
     """The node is not part of the cluster and cannot become so; the message says what to do."""
 
 

@@ -21,7 +21,7 @@ from workers.contract.queues import HINT_NEWS, HINT_OFFER
 log = logging.getLogger(__name__)
 
 
-class AlreadyRunning(Exception):
+class AlreadyRunning(Exception):  # noqa: N818  named for what happened
     """Another agent works in this data directory."""
 
 

@@ -8,7 +8,7 @@ from workers.contract.manifest import Manifest, is_safe_path
 from workers.contract.node_api import UploadReply, UploadRequest
 
 
-class UploadFailed(Exception):
+class UploadFailed(Exception):  # noqa: N818  named for what happened
     """A file cannot be delivered, and trying again would not change that."""
 
 

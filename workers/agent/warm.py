@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 ExitCallback = Callable[[int], None]
 
 
-class ForkFailed(Exception):
+class ForkFailed(Exception):  # noqa: N818  named for what happened
     """The fork server did not start a rank."""
 
 

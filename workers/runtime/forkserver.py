@@ -55,6 +55,7 @@ SINGLE_THREAD_ENV = {
     "MKL_NUM_THREADS": "1",
     "NUMEXPR_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",  # pyarrow's jemalloc starts a background thread
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
 }
 
@@ -95,9 +96,9 @@ def resolve(name: str) -> Callable[..., object]:
     return result
 
 
-def _count_threads() -> int:
+def _thread_names() -> list[str]:
     """Threads of this process as the kernel sees them, native ones included."""
-    return sum(1 for _ in Path("/proc/self/task").iterdir())
+    return [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
 
 
 class ForkServer:
@@ -267,10 +268,18 @@ def _dress_rank(request: ForkRequest, files: _RankFiles, server_pid: int) -> Non
     os.chdir(request.cwd)
     os.environ.clear()
     os.environ.update(request.env)
+    _set_num_threads(request.env)
     sys.argv = ["workers.runtime", request.run_file]
     # Live logs need lines as they are written; undecodable text must not end a run.
     sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+
+
+def _set_num_threads(env: dict[str, str]) -> None:
+    """Give the rank its threads: torch read OMP_NUM_THREADS when the server imported it, on one thread."""
+    torch = sys.modules.get("torch")
+    if torch is not None and "OMP_NUM_THREADS" in env:
+        torch.set_num_threads(int(env["OMP_NUM_THREADS"]))
 
 
 def _raise_limits() -> None:
@@ -315,8 +324,8 @@ def main(arguments: list[str] | None = None) -> None:
     connection = socket.socket(fileno=SOCKET_FD)
     resolve(options.preload)()
     entry = resolve(options.entry)
-    if (num_threads := _count_threads()) != 1:
-        raise RuntimeError(f"{num_threads} threads run after the preload: ranks cannot be forked safely")
+    if len(threads := _thread_names()) != 1:
+        raise RuntimeError(f"ranks cannot be forked safely: the preload has left threads {', '.join(threads)}")
     gc.collect()
     gc.freeze()  # a collection in a rank must not touch, and so copy, the pages it shares
     server = ForkServer(connection, entry)
