@@ -3,7 +3,7 @@
 from apps.core.errors import Conflict, DomainError, Forbidden
 
 
-class ContractMismatch(DomainError):
+class ContractMismatch(DomainError):  # noqa: N818 - named for what happened, as in apps.core.errors
     """Agent and server speak versions of the node protocol that are too far apart."""
 
     status = 426

@@ -233,7 +233,9 @@ def mark_lost_nodes(*, stable_s: float) -> list[Node]:
         return []
     deadline = Now() - timedelta(seconds=LEASE_S)
     silent = list(
-        Node.objects.select_for_update(skip_locked=True).filter(Q(last_seen_at__lt=deadline), lost_at=None).order_by("id")
+        Node.objects.select_for_update(skip_locked=True)
+        .filter(Q(last_seen_at__lt=deadline), lost_at=None)
+        .order_by("id")
     )
     for node in silent:
         Node.objects.filter(pk=node.pk).update(lost_at=Now())

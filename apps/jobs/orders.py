@@ -60,9 +60,7 @@ def inputs_of(attempt: Attempt) -> tuple[InputRef, ...]:
     if job.dataset_version is not None:
         file_set = job.dataset_version.file_set
         inputs.append(
-            InputRef(
-                role="dataset", name=str(job.dataset_version), digest=file_set.digest, files=file_refs(file_set)
-            )
+            InputRef(role="dataset", name=str(job.dataset_version), digest=file_set.digest, files=file_refs(file_set))
         )
     if job.input_version is not None:
         file_set = job.input_version.file_set

@@ -29,7 +29,7 @@ def claim_allocation(*, allocation_id: UUID, node_id: UUID, request: ClaimReques
     is_first_claim = _take(allocation, request)
     allocation.refresh_from_db(from_queryset=Allocation.objects.select_related("attempt", "node"))
     attempt = allocation.attempt
-    is_over = attempt.state == AttemptState.ENDED or allocation.state == AttemptState.ENDED
+    is_over = AttemptState.ENDED in {attempt.state, allocation.state}
     if is_over or request.fence != attempt.fence or attempt.fence != job.fence:
         raise StaleFence(reported=request.fence, current=job.fence)
     if allocation.state == AttemptState.OFFERED:

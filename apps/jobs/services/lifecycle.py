@@ -79,7 +79,8 @@ def announce(
 ) -> int:
     """Record an event about a locked job and tell everybody who looks; return its number in the job's stream.
 
-    ``items`` are further messages of the same transaction. Everything else must be written before: this takes the number.
+    ``items`` are further messages of the same transaction. Everything else must be written before, because this takes
+    the number.
     """
     seq = stream.next_seq(job.pk)
     job.stream.last_seq = seq

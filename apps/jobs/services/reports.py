@@ -1,4 +1,4 @@
-"""What nodes report about their allocations. Every report may come twice; a stale one changes nothing but its own end."""
+"""What nodes report about their allocations. Any may come twice; a stale one changes nothing but its own end."""
 
 from collections.abc import Callable
 from typing import Any

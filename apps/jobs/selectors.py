@@ -1,0 +1,76 @@
+"""Reading jobs: who sees what, in a constant number of queries."""
+
+from uuid import UUID
+
+from django.db.models import F, QuerySet
+
+from apps.accounts.selectors import AnyUser, in_visible_workspaces
+from apps.core.errors import NotFound, StaleFence
+from apps.core.models import Event
+from apps.jobs.models import Allocation, Attempt, Checkpoint, Job
+from apps.jobs.state import AttemptState, JobState
+
+
+def visible_jobs(user: AnyUser) -> QuerySet[Job]:
+    """Select the jobs of the user's workspaces that are not deleted, with all that describes them."""
+    rows = in_visible_workspaces(Job.objects.filter(deleted_at=None), user)
+    return rows.select_related("project", "workspace", "owner", "stream", "output_version__model")
+
+
+def events_of(job_id: UUID) -> QuerySet[Event]:
+    """Select what happened to a job, oldest first."""
+    return Event.objects.filter(object_id=job_id, object_type="jobs.job").order_by("id")
+
+
+def attempts_of(job_id: UUID) -> QuerySet[Attempt]:
+    """Select a job's attempts with what they held, newest first."""
+    return (
+        Attempt.objects.filter(job_id=job_id)
+        .select_related("resume_checkpoint")
+        .prefetch_related("allocations__node", "allocations__holds__device")
+        .order_by("-number")
+    )
+
+
+def checkpoints_of(job_id: UUID) -> QuerySet[Checkpoint]:
+    """Select a job's checkpoints, newest first, those that were dropped included."""
+    return Checkpoint.objects.filter(job_id=job_id).select_related("attempt", "file_set").order_by("-step", "-id")
+
+
+def current_allocation(*, allocation_id: UUID, node_id: UUID) -> Allocation:
+    """Return one of the node's own allocations whose attempt goes on.
+
+    Raises:
+        NotFound: there is none, or another node's.
+        StaleFence: the attempt is over (HTTP 409).
+    """
+    rows = Allocation.objects.select_related(
+        "attempt__job__workspace",
+        "attempt__job__dataset_version__file_set",
+        "attempt__job__input_version__file_set",
+        "attempt__resume_checkpoint__file_set",
+    )
+    allocation = rows.filter(pk=allocation_id, node_id=node_id).first()
+    if allocation is None:
+        raise NotFound("There is no such allocation.")
+    job = allocation.attempt.job
+    if allocation.attempt.state == AttemptState.ENDED or allocation.fence != job.fence:
+        raise StaleFence(reported=allocation.fence, current=job.fence)
+    return allocation
+
+
+def running_on_nodes() -> QuerySet[Allocation]:
+    """Select allocations that hold devices now, with their jobs."""
+    return (
+        Allocation.objects.filter(released_at=None)
+        .select_related("attempt__job", "node")
+        .prefetch_related("holds__device")
+        .order_by("node_id", "id")
+    )
+
+
+def queued_in_pool(pool: str) -> QuerySet[Job]:
+    """Select a pool's queue in the order in which it is served."""
+    return Job.objects.filter(state=JobState.QUEUED, pool=pool, deleted_at=None).order_by(
+        F("priority").desc(), "queued_at", "id"
+    )

@@ -1,0 +1,31 @@
+"""Job commands: every write of this app. ``lifecycle`` alone writes ``Job.state``."""
+
+from apps.jobs.services.attempts import Ending, NodeShare, end_attempt, note_offer_expired, offer_attempt, release
+from apps.jobs.services.claims import claim_allocation, find_allocation
+from apps.jobs.services.commands import cancel_job, delete_job, kill_job
+from apps.jobs.services.heartbeats import answer_heartbeat
+from apps.jobs.services.lifecycle import advance_job, announce, lock_job
+from apps.jobs.services.reports import handle_report
+from apps.jobs.services.submission import Submission, rerun_job, submit_job
+
+__all__ = [
+    "Ending",
+    "NodeShare",
+    "Submission",
+    "advance_job",
+    "announce",
+    "answer_heartbeat",
+    "cancel_job",
+    "claim_allocation",
+    "delete_job",
+    "end_attempt",
+    "find_allocation",
+    "handle_report",
+    "kill_job",
+    "lock_job",
+    "note_offer_expired",
+    "offer_attempt",
+    "release",
+    "rerun_job",
+    "submit_job",
+]
