@@ -17,6 +17,8 @@ from workers.runtime.errors import UserError
 
 _POLL_S = 0.02
 _KEY = "coxswain/prepared/{leader}"
+_READ_KEY = "coxswain/prepared/read"
+_READ_TIMEOUT_S = 10.0
 
 ResultT = TypeVar("ResultT")
 
@@ -46,6 +48,8 @@ def lead_and_agree(
         result = _lead(context.env.rank, context.store, prepare, identity)
     nodes = range(0, context.env.world_size, context.env.local_world_size)
     notes = [_await_note(context.store, leader) for leader in nodes]
+    if any(note.outcome != "ready" for note in notes):
+        _await_readers(context)
     for note in notes:
         if note.outcome == "unusable":
             raise UserError(note.text)
@@ -69,6 +73,16 @@ def _lead(
         note = _Note(outcome="stopped")
     store.set(_KEY.format(leader=rank), note.model_dump_json())
     return result
+
+
+def _await_readers(context: RankContext) -> None:
+    """Keep rank 0, with which the store may end, until all have read why the run ends."""
+    assert context.store is not None
+    num_read = context.store.add(_READ_KEY, 1)
+    deadline = time.monotonic() + _READ_TIMEOUT_S
+    while context.is_main and num_read < context.env.world_size and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+        num_read = context.store.add(_READ_KEY, 0)
 
 
 def _await_note(store: Store, leader: int) -> _Note:

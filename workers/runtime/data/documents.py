@@ -11,9 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from workers.runtime.errors import UserError
 from workers.runtime.files import sha256_of_file
 
@@ -181,6 +178,9 @@ def _read_jsonl(path: Path) -> Iterator[str]:
 
 
 def _read_parquet(path: Path) -> Iterator[str]:
+    import pyarrow as pa  # its allocator starts a thread at once, which a process that forks must not have
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetFile(path) as file:
             if TEXT_FIELD not in file.schema_arrow.names:
