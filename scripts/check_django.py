@@ -16,17 +16,17 @@ os.environ.update({
     "COX_STORAGE_URL": "memory://",
 })  # fmt: skip
 
-import django  # noqa: E402 (the environment comes first)
-from django.core.management import call_command  # noqa: E402
-from django.core.management.base import SystemCheckError  # noqa: E402
-from django.db.migrations.autodetector import MigrationAutodetector  # noqa: E402
-from django.db.migrations.loader import MigrationLoader  # noqa: E402
-from django.db.migrations.state import ProjectState  # noqa: E402
+import django
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from django.db.migrations.autodetector import MigrationAutodetector
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.state import ProjectState
 
 
 def missing_migrations() -> list[str]:
     """Name the apps whose models changed without a migration; unlike the command, this needs no database."""
-    loader = MigrationLoader(None, ignore_no_initial=True)
+    loader = MigrationLoader(None)
     detector = MigrationAutodetector(loader.project_state(), ProjectState.from_apps(django.apps.apps))
     return sorted(detector.changes(graph=loader.graph))
 

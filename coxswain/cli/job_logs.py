@@ -18,8 +18,8 @@ def print_logs(client: "Client", job: "Job", *, rank: int, stream: str, follow: 
         page = client.jobs.logs(job.id, rank=rank, stream=stream, offset=offset)
         sys.stdout.write(page["text"])
         sys.stdout.flush()
-        moved = page["next_offset"] > offset
-        offset = page["next_offset"]
+        moved = page["stop"] > offset
+        offset = page["stop"]
         if not moved and is_final:
             return
         if not moved:

@@ -146,7 +146,7 @@ def _watch(client: "Client", job: "Job") -> None:
     from coxswain.cli.watch import watch_job
     from coxswain.client import JobDidNotSucceed
 
-    final = watch_job(client, job).job
+    final = watch_job(client, job)
     if final.state != "succeeded":
         raise JobDidNotSucceed(f"{final.name} #{final.number} {final.state}: {final.state_reason}")
 

@@ -1,7 +1,6 @@
 """Following a job in the terminal: a progress bar and one line per reporting step."""
 
 import sys
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -13,22 +12,13 @@ if TYPE_CHECKING:
 # Metric, heading and format of the columns of a line, where the job reports them.
 _COLUMNS = (
     ("loss", "loss", "{:.4f}"),
-    ("validation_loss", "val", "{:.4f}"),
-    ("perplexity", "ppl", "{:.1f}"),
+    ("val_loss", "val", "{:.4f}"),
+    ("val_perplexity", "ppl", "{:.1f}"),
     ("learning_rate", "lr", "{:.2e}"),
     ("grad_norm", "grad", "{:.2f}"),
     ("tokens_per_s", "tok/s", "{:,.0f}"),
     ("step_time_s", "s/step", "{:.3f}"),
 )
-
-
-@dataclass
-class Watched:
-    """What a watched job did."""
-
-    job: "Job"
-    losses: list[float] = field(default_factory=list)
-    """Training loss of each reporting step, in order."""
 
 
 class _Screen:
@@ -51,9 +41,8 @@ class _Screen:
         self.console.print(text, markup=False, highlight=False)
 
 
-def watch_job(client: "Client", job: "Job", console: Console | None = None) -> Watched:
-    """Print what happens to ``job`` until it has ended."""
-    watched = Watched(job)
+def watch_job(client: "Client", job: "Job", console: Console | None = None) -> "Job":
+    """Print what happens to ``job`` until it has ended; answer it as it is then."""
     screen = _Screen(console or Console(file=sys.stdout))
     last_state = job.state
     screen.line(f"{job.name} #{job.number}: {job.state}")
@@ -62,7 +51,7 @@ def watch_job(client: "Client", job: "Job", console: Console | None = None) -> W
         for item in client.jobs.follow(job.id, after=0):
             match item.get("kind"):
                 case "metrics" if item.get("rank", 0) == 0:
-                    _show_metrics(screen, watched, item["series"])
+                    _show_metrics(screen, item["series"])
                 case "job":
                     state = item["job"]["state"]
                     if state != last_state:
@@ -73,10 +62,10 @@ def watch_job(client: "Client", job: "Job", console: Console | None = None) -> W
                 case "checkpoint":
                     step = item.get("step", item.get("checkpoint", {}).get("step"))
                     screen.line(f"checkpoint at step {step}")
-    watched.job = client.jobs.get(job.id)
-    if watched.job.state != last_state:
-        screen.line(f"{job.name} #{job.number}: {watched.job.state}")
-    return watched
+    final = client.jobs.get(job.id)
+    if final.state != last_state:
+        screen.line(f"{job.name} #{job.number}: {final.state}")
+    return final
 
 
 def _show_progress(screen: _Screen, progress: dict[str, Any]) -> None:
@@ -88,7 +77,7 @@ def _show_progress(screen: _Screen, progress: dict[str, Any]) -> None:
         screen.phase(phase, (progress.get("phase_progress") or 0.0) * 100, 100)
 
 
-def _show_metrics(screen: _Screen, watched: Watched, series: list[dict[str, Any]]) -> None:
+def _show_metrics(screen: _Screen, series: list[dict[str, Any]]) -> None:
     by_step: dict[int, dict[str, Any]] = {}
     for line in series:
         for step, value in zip(line["steps"], line["values"], strict=True):
@@ -97,8 +86,6 @@ def _show_metrics(screen: _Screen, watched: Watched, series: list[dict[str, Any]
         parts = [f"{title} {_formatted(shape, values[key])}" for key, title, shape in _COLUMNS if key in values]
         if parts:
             screen.line(f"step {step:>6}  " + "  ".join(parts))
-        if "loss" in values:
-            watched.losses.append(float(values["loss"]))
 
 
 def _formatted(shape: str, value: object) -> str:

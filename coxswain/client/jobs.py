@@ -134,6 +134,12 @@ class Jobs:
         """Read one page of a rank's output from byte ``offset``."""
         return self._transport.get(f"jobs/{job_id}/logs", rank=rank, stream=stream, offset=offset)
 
+    def losses(self, job_id: str, *, max_points: int = 100_000) -> builtins.list[float]:
+        """Read the training loss of rank 0 at each reporting step, in order, over all attempts."""
+        path = f"jobs/{job_id}/metrics/points"
+        curve = self._transport.get(path, key="loss", rank=0, max_points=max_points)
+        return [float(value) for value in curve["values"]]  # non-finite ones come as their names
+
     def _command(self, job_id: str, verb: str) -> Job:
         return Job.model_validate(self._transport.post(f"jobs/{job_id}/{verb}"))
 
