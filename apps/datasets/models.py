@@ -59,11 +59,18 @@ class DatasetVersion(Record):
     progress = models.FloatField(default=0.0)
     """Share of the files read, 0 to 1."""
     statistics = models.JSONField(null=True)
-    """files, bytes, documents, characters, length histogram."""
+    """What ``apps.datasets.statistics.Statistics`` holds, once it is known."""
+    read_at = models.DateTimeField(null=True)
+    """When a reader last showed progress: silence means that it died and another may take over."""
+    num_reads = models.PositiveSmallIntegerField(default=0)
+    """How often reading was begun; it is given up after some."""
     created_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["dataset", "number"], name="dataset_version_once"),)
+        indexes = (
+            models.Index(fields=["created_at"], condition=models.Q(state="pending"), name="dataset_version_pending"),
+        )
 
     def __str__(self) -> str:
         return f"{self.dataset}@{self.number}"

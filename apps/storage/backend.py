@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 import fsspec
 from django.conf import settings
@@ -60,8 +61,16 @@ class Storage:
         Raises:
             FileNotFoundError: nothing is stored under ``key``.
         """
-        file = self._fs.open(self._path(key), "rb")
-        return _read_range(file, start, stop)
+        return _read_range(self.open(key), start, stop)
+
+    def open(self, key: str) -> BinaryIO:
+        """Open a stored file for reading; it can seek, and read lines.
+
+        Raises:
+            FileNotFoundError: nothing is stored under ``key``.
+        """
+        file: BinaryIO = self._fs.open(self._path(key), "rb")
+        return file
 
     def delete(self, key: str) -> None:
         """Remove one file; a missing one is no error."""
@@ -113,7 +122,7 @@ def _open_storage(url: str) -> Storage:
     return Storage(url)
 
 
-def _read_range(file: fsspec.spec.AbstractBufferedFile, start: int, stop: int | None) -> Iterator[bytes]:
+def _read_range(file: BinaryIO, start: int, stop: int | None) -> Iterator[bytes]:
     with file:
         file.seek(start)
         left = None if stop is None else stop - start

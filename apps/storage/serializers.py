@@ -16,7 +16,7 @@ class CreateUploadSerializer(serializers.Serializer[Any]):
     size_bytes = serializers.IntegerField(min_value=0, max_value=MAX_FILE_BYTES)
 
 
-class UploadReplySerializer(serializers.Serializer[Any]):
+class UploadSerializer(serializers.Serializer[Any]):
     """Which parts have arrived."""
 
     upload_id = serializers.UUIDField()
@@ -27,7 +27,7 @@ class UploadReplySerializer(serializers.Serializer[Any]):
     complete = serializers.BooleanField(help_text="The file is stored and verified; nothing needs sending.")
 
 
-class FileRefSerializer(serializers.Serializer[Any]):
+class FileEntrySerializer(serializers.Serializer[Any]):
     """One file of a set."""
 
     path = serializers.CharField(max_length=1024, trim_whitespace=False, help_text="Relative to the set, with `/`.")
@@ -35,10 +35,10 @@ class FileRefSerializer(serializers.Serializer[Any]):
     size_bytes = serializers.IntegerField(min_value=0, max_value=MAX_FILE_BYTES)
 
 
-class FileRefsField(serializers.ListField):
+class FileEntriesField(serializers.ListField):
     """The files that a new set is made of, as the contract's FileRef."""
 
-    child = FileRefSerializer()
+    child = FileEntrySerializer()
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(min_length=1, max_length=MAX_FILES, **kwargs)

@@ -14,7 +14,7 @@ from apps.accounts.models import User
 from apps.projects.services import writable_project
 from apps.storage import selectors, services
 from apps.storage.models import Upload
-from apps.storage.serializers import CreateUploadSerializer, UploadReplySerializer
+from apps.storage.serializers import CreateUploadSerializer, UploadSerializer
 
 
 def receive_part(*, request: HttpRequest, upload: Upload, number: int) -> None:
@@ -31,7 +31,7 @@ def receive_part(*, request: HttpRequest, upload: Upload, number: int) -> None:
 class UploadViewSet(GenericViewSet[Upload]):
     """Files on their way in: announce, send the parts, finalise. Every step may be repeated."""
 
-    serializer_class = UploadReplySerializer
+    serializer_class = UploadSerializer
     filter_backends = ()
     pagination_class = None
 
@@ -42,7 +42,7 @@ class UploadViewSet(GenericViewSet[Upload]):
         self.check_object_permissions(self.request, upload)
         return upload
 
-    @extend_schema(request=CreateUploadSerializer, responses={201: UploadReplySerializer})
+    @extend_schema(request=CreateUploadSerializer, responses={201: UploadSerializer})
     def create(self, request: Request) -> Response:
         """Announce a file. It is complete at once when the workspace has these bytes already."""
         form = CreateUploadSerializer(data=request.data)
@@ -52,7 +52,7 @@ class UploadViewSet(GenericViewSet[Upload]):
         upload = services.create_upload(workspace=project.workspace, user=request.user, **form.validated_data)
         return _reply(upload, status=201)
 
-    @extend_schema(responses=UploadReplySerializer)
+    @extend_schema(responses=UploadSerializer)
     def retrieve(self, request: Request, pk: UUID) -> Response:
         """Tell which parts have arrived, to go on after an interruption."""
         return _reply(self.get_object())
@@ -67,7 +67,7 @@ class UploadViewSet(GenericViewSet[Upload]):
         receive_part(request=request._request, upload=self.get_object(), number=number)
         return Response(status=204)
 
-    @extend_schema(request=None, responses=UploadReplySerializer)
+    @extend_schema(request=None, responses=UploadSerializer)
     @action(detail=True, methods=["post"])
     def finalise(self, request: Request, pk: UUID) -> Response:
         """Verify size and SHA-256 and store the file."""
@@ -75,4 +75,4 @@ class UploadViewSet(GenericViewSet[Upload]):
 
 
 def _reply(upload: Upload, status: int = 200) -> Response:
-    return Response(UploadReplySerializer(selectors.upload_reply(upload)).data, status=status)
+    return Response(UploadSerializer(selectors.upload_reply(upload)).data, status=status)

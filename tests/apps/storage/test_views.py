@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import uuid4
 
@@ -125,7 +125,7 @@ def test_token_without_write_scope_is_refused(
 
 
 async def call(
-    handler: ASGIHandler, method: str, path: str, *, token: str, body: Iterator[bytes] = iter(()), length: int = 0
+    handler: ASGIHandler, method: str, path: str, *, token: str, body: Iterable[bytes] = (), length: int = 0
 ) -> int:
     """Speak ASGI as a server would; return the status."""
     scope = {
@@ -143,10 +143,10 @@ async def call(
         ],
     }
     status = 0
-    finished = asyncio.Event()
+    chunks, finished = iter(body), asyncio.Event()
 
     async def receive() -> dict[str, object]:
-        if (chunk := next(body, None)) is not None:
+        if (chunk := next(chunks, None)) is not None:
             return {"type": "http.request", "body": chunk, "more_body": True}
         if not finished.is_set():
             finished.set()

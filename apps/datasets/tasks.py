@@ -1,0 +1,26 @@
+"""Background work of the datasets, on the control queue. Tasks take ids and check everything again."""
+
+from uuid import UUID
+
+from celery import shared_task
+
+from apps.datasets import services
+from workers.contract.queues import CONTROL_QUEUE
+
+_HOURS_S = 3600
+
+
+@shared_task(
+    name=services.STATISTICS_TASK,
+    queue=CONTROL_QUEUE,
+    ignore_result=True,
+    soft_time_limit=12 * _HOURS_S,
+    time_limit=12 * _HOURS_S + 60,
+)
+def compute_statistics(version_id: str) -> None:
+    """Read a version; whoever sends nonsense is not listened to."""
+    try:
+        parsed = UUID(version_id)
+    except (ValueError, AttributeError, TypeError):
+        return
+    services.compute_statistics(version_id=parsed)
