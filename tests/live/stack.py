@@ -70,9 +70,16 @@ class LiveStack:
         """Start everything in the order of ``cox up``, each part waited for."""
         for name in ("postgres", "redis"):
             self.start(name)
-        subprocess.run(
-            self.plan.setup, env=dict(self.plan.env), cwd=self.root, check=True, timeout=300, capture_output=True
+        done = subprocess.run(
+            self.plan.setup,
+            env=dict(self.plan.env),
+            cwd=self.root,
+            check=False,
+            timeout=300,
+            capture_output=True,
+            text=True,
         )
+        assert done.returncode == 0, done.stdout + done.stderr
         for name in ("web", "scheduler", "worker", *(("agent",) if with_agent else ())):
             self.start(name)
 

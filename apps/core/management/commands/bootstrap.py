@@ -50,4 +50,6 @@ class Command(BaseCommand):
                 password_file=options["admin_password_file"],
             )
             if not options["join_token_file"].exists():
-                call_command("create_join_token", name="embedded", reusable=True, output=options["join_token_file"])
+                call_command(
+                    "create_join_token", name="embedded", reusable=True, output_file=options["join_token_file"]
+                )
