@@ -6,6 +6,7 @@ An app's ``urls.py`` lists ``urlpatterns`` (for people, under ``/api/v1/``) and 
 
 from django.contrib import admin
 from django.urls import include, path, re_path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 from controlplane.discovery import patterns_of
@@ -15,6 +16,7 @@ from controlplane.spa import index
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
+    path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/v1/", include(patterns_of("urls", "urlpatterns"))),
     path("api/node/v1/", include(patterns_of("urls", "node_urlpatterns"))),

@@ -38,6 +38,7 @@ _BY_STATUS: dict[int, tuple[str, str]] = {
     404: ("not_found", "Check the address; what you may not see is reported as missing."),
     405: ("method_not_allowed", "Use one of the methods in the Allow header."),
     406: ("not_acceptable", "Ask for application/json."),
+    409: ("conflict", "Read the current state, then decide again."),
     413: ("too_large", "Send less at once; large files go through the upload protocol."),
     415: ("unsupported_media_type", "Send application/json."),
     429: ("too_many_requests", "Wait as long as Retry-After says."),

@@ -1,6 +1,5 @@
 """Settings that every deployment shares. What differs between deployments comes from the environment."""
 
-import warnings
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -126,10 +125,9 @@ TEMPLATES = [
 # Static files: the front end's build under /static/app/, the admin console's and Swagger's beside it ----------------
 FRONTEND_DIST = BASE_DIR / "frontend" / "dist"
 STATIC_URL = "/static/"
-STATIC_ROOT = Path(env.text("COX_STATIC_ROOT") or BASE_DIR / "staticfiles")
+STATIC_ROOT = env.text("COX_STATIC_ROOT") or None
 STATICFILES_DIRS = [("app", FRONTEND_DIST)] if FRONTEND_DIST.is_dir() else []
 WHITENOISE_USE_FINDERS = True
-warnings.filterwarnings("ignore", message="No directory at")  # without collectstatic the finders serve all there is
 WHITENOISE_IMMUTABLE_FILE_TEST = r"^/static/app/assets/.+-[A-Za-z0-9_-]{8,}\.\w+$"
 
 # Sign-in ------------------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ SETTINGS = (
     Setting("COX_LOGIN_FAILURES", "5", "server", "Failed logins of one name from one address before it is locked out."),
     Setting("COX_LOGIN_LOCKOUT_S", "900", "server", "Seconds that a lock-out lasts."),
     Setting("COX_SESSION_S", "1209600", "server", "Seconds that a browser session lasts."),
-    Setting("COX_STATIC_ROOT", "`staticfiles/`", "server", "Where `collectstatic` puts files in production."),
+    Setting("COX_STATIC_ROOT", "", "server", "Where `collectstatic` puts files; without it they are served in place."),
     Setting(
         "COX_SERVER_PATHS", "", "server", "Comma-separated directories that datasets may be created from in place."
     ),
