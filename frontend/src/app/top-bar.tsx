@@ -70,7 +70,7 @@ function UserMenu() {
   const signOut = useSignOut();
   const navigate = useNavigate();
   const leave = () => {
-    signOut.mutate(undefined, { onSuccess: () => navigate("/login"), onError: notifyError });
+    signOut.mutate(undefined, { onSuccess: () => void navigate("/login"), onError: notifyError });
   };
   return (
     <Menu position="bottom-end" width={200}>

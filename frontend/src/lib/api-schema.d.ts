@@ -1909,6 +1909,8 @@ export interface components {
             num_parameters: number;
             number: number;
             parent: string | null;
+            /** Format: uuid */
+            project: string;
             size_bytes: number;
             stage: string;
         };

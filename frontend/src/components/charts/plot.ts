@@ -49,6 +49,8 @@ export function createPlot(element: HTMLElement, width: number, style: PlotStyle
       points: { size: 7 },
       focus: { prox: 24 },
     },
+    // 3 is logarithmic, 1 linear; the enum exists in the types only
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment
     scales: { x: { time: false }, y: { distr: style.isLog ? 3 : 1 } },
     axes: [
       { ...axis, size: 30, values: (_plot, ticks) => ticks.map((tick) => formatCount(tick)) },

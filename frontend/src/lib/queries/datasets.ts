@@ -52,10 +52,10 @@ export function useCreateDataset() {
   });
 }
 
-export function useCreateDatasetVersion(datasetId: string) {
+export function useCreateVersionOf() {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (body: { files: FileEntry[] } | { server_path: string }) =>
+    mutationFn: ({ datasetId, body }: { datasetId: string; body: { files: FileEntry[] } | { server_path: string } }) =>
       unwrap(api.POST("/api/v1/datasets/{id}/versions", { params: { path: { id: datasetId } }, body })),
     onSuccess: () => client.invalidateQueries({ queryKey: ["datasets"] }),
   });

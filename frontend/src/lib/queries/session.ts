@@ -30,7 +30,7 @@ export function useSignOut() {
     onSuccess: async () => {
       stream.stop();
       client.clear();
-      await client.fetchQuery(sessionQuery);
+      client.setQueryData(sessionQuery.queryKey, await fetchSession());
     },
   });
 }

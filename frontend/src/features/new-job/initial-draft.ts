@@ -1,0 +1,25 @@
+/** What the form begins with: the schema's defaults, and what a link brought along. */
+import { getDefaultFormState, type RJSFSchema } from "@rjsf/utils";
+import { specValidator } from "./spec-validator";
+import type { Draft, Spec } from "./draft";
+
+export interface Preset {
+  dataset?: string;
+  model?: string;
+}
+
+export function initialDraft(kind: string, schema: RJSFSchema, preset: Preset): Draft {
+  const spec = getDefaultFormState(specValidator, schema, { kind }, schema) as Spec;
+  const data = spec["data"];
+  if (preset.dataset !== undefined && typeof data === "object") spec["data"] = { ...data, dataset: preset.dataset };
+  if (preset.model !== undefined && schema.properties?.["model"] !== undefined) {
+    const isPlain = typeof schema.properties["model"] === "object" && schema.properties["model"].type === "string";
+    if (isPlain) spec["model"] = preset.model;
+  }
+  return {
+    name: preset.model ?? preset.dataset ?? kind,
+    spec,
+    resources: { pool: "default", nodes: 1, slots_per_node: 1 },
+    priority: 0,
+  };
+}

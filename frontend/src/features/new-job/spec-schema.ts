@@ -1,0 +1,113 @@
+/**
+ * A kind's JSON Schema made ready for the form: references resolved, optional values without their `null`
+ * branch, class names as words. What the server checks is the schema it sent; this only changes how it is asked.
+ */
+import type { RJSFSchema, UiSchema } from "@rjsf/utils";
+
+type Json = Record<string, unknown>;
+
+const isObject = (value: unknown): value is Json =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** `LlamaConfig` as `Llama config`, `AdamWSpec` as `AdamW`. */
+export function wordsOf(name: string): string {
+  if (/\s/.test(name)) return name;
+  const words = name
+    .replace(/(Spec|Schedule)$/, "")
+    .replaceAll(/([a-z0-9])([A-Z][a-z])/g, "$1 $2")
+    .replaceAll(/([A-Z])([A-Z][a-z])/g, "$1 $2");
+  const [first = name, ...rest] = words.split(" ");
+  return [first, ...rest.map((word) => (/^[A-Z][a-z]/.test(word) ? word.toLowerCase() : word))].join(" ");
+}
+
+function resolveReference(reference: string, root: Json): Json {
+  let here: unknown = root;
+  for (const part of reference.replace(/^#\//, "").split("/")) here = isObject(here) ? here[part] : undefined;
+  return isObject(here) ? here : {};
+}
+
+function withoutNull(schema: Json): Json {
+  const options = schema["anyOf"];
+  if (!Array.isArray(options)) return schema;
+  const real = options.filter((option) => !(isObject(option) && option["type"] === "null"));
+  const [only] = real;
+  if (real.length !== 1 || !isObject(only) || options.length !== 2) return schema;
+  const { anyOf: _anyOf, default: fallback, ...rest } = schema;
+  // an empty field is left out of the spec, which means the same as null
+  return fallback === null || fallback === undefined ? { ...only, ...rest } : { ...only, ...rest, default: fallback };
+}
+
+function prepare(value: unknown, root: Json, trail: string[]): unknown {
+  if (Array.isArray(value)) return value.map((item) => prepare(item, root, trail));
+  if (!isObject(value)) return value;
+  const { $ref: reference, ...own } = value;
+  if (typeof reference === "string") {
+    if (trail.includes(reference)) return {}; // a recursive schema: its depth is edited as YAML
+    const target = resolveReference(reference, root);
+    const title = own["title"] ?? target["title"];
+    return prepare({ ...target, ...own, ...(title === undefined ? {} : { title }) }, root, [...trail, reference]);
+  }
+  const { discriminator, ...rest } = withoutNull(value);
+  const entries = Object.entries(rest).map(([key, item]) => [key, prepare(item, root, trail)] as const);
+  const prepared: Json = Object.fromEntries(entries);
+  if (isObject(discriminator)) prepared["discriminator"] = { propertyName: discriminator["propertyName"] };
+  if (typeof prepared["title"] === "string") prepared["title"] = wordsOf(prepared["title"]);
+  return prepared;
+}
+
+export function prepareSchema(schema: Json): RJSFSchema {
+  const { $defs: _definitions, title: _title, description: _description, ...root } = schema;
+  return prepare(root, schema, []) as RJSFSchema;
+}
+
+const PICKERS: Record<string, string> = { dataset: "dataset", model: "modelVersion", prompt: "textarea" };
+
+function propertiesOf(schema: Json): [string, Json][] {
+  const properties = schema["properties"];
+  return isObject(properties)
+    ? Object.entries(properties).filter((entry): entry is [string, Json] => isObject(entry[1]))
+    : [];
+}
+
+/** How each field is asked: constants not at all, datasets and models by picking from what there is. */
+export function uiSchemaOf(schema: Json): UiSchema {
+  const ui: Record<string, unknown> = {};
+  for (const [name, property] of propertiesOf(schema)) {
+    const picker = PICKERS[name];
+    if ("const" in property) ui[name] = { "ui:widget": "hidden" };
+    else if (property["type"] === "string" && picker !== undefined) ui[name] = { "ui:widget": picker };
+    else if (property["type"] === "boolean") ui[name] = { "ui:widget": "checkbox" };
+    else if (Array.isArray(property["oneOf"])) {
+      ui[name] = { oneOf: property["oneOf"].map((option) => (isObject(option) ? uiSchemaOf(option) : {})) };
+    } else if ("properties" in property) ui[name] = uiSchemaOf(property);
+  }
+  return ui as UiSchema;
+}
+
+/** Optional plain values of the top level beyond these are folded away: a spec names first what matters. */
+const SHOWN_OPTIONAL_VALUES = 4;
+
+export interface SpecLayout {
+  /** Plain values in sight. */
+  main: string[];
+  /** Groups in sight, then groups that are folded. */
+  open: string[];
+  folded: string[];
+  /** Plain values that are folded. */
+  advanced: string[];
+}
+
+/** Split the top level: groups that stand before the first plain value are open, later ones folded. */
+export function layoutOf(schema: Json): SpecLayout {
+  const required = new Set(Array.isArray(schema["required"]) ? schema["required"] : []);
+  const layout: SpecLayout = { main: [], open: [], folded: [], advanced: [] };
+  let optional = 0;
+  for (const [name, property] of propertiesOf(schema)) {
+    if ("const" in property) continue;
+    const isGroup = "properties" in property || "oneOf" in property;
+    if (isGroup) (layout.main.length === 0 || required.has(name) ? layout.open : layout.folded).push(name);
+    else if (required.has(name)) layout.main.push(name);
+    else (optional++ < SHOWN_OPTIONAL_VALUES ? layout.main : layout.advanced).push(name);
+  }
+  return layout;
+}
