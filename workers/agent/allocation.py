@@ -25,7 +25,7 @@ from workers.agent.launch import AllocationPaths, NodeFacts, local_ranks, plan_l
 from workers.agent.outcome import LastWords, RankExit, Verdict, judge
 from workers.agent.reports import LaneContext, Reporter
 from workers.agent.settings import Timing
-from workers.agent.state import StateFile
+from workers.agent.state import Phase, StateFile
 from workers.agent.tails import LogFile, LogTail, MetricsTail
 from workers.agent.warm import SIGKILL_CODE, WarmRanks
 from workers.contract.node_api import (
@@ -105,10 +105,16 @@ class Allocation:
 
     @property
     def status(self) -> AllocationStatus | None:
-        """What the heartbeat says of it; None before the claim is granted."""
+        """What the heartbeat says of it; None before the claim is granted.
+
+        An allocation whose ranks have ended is still running to the server until its exit is reported: the rest
+        of its files and words is on the way. One whose attempt is over has ended with its ranks.
+        """
         if not self._is_claimed:
             return None
-        return AllocationStatus(allocation_id=self.id, fence=self.fence, state=self._state.state.phase)
+        phase = self._state.state.phase
+        state: Phase = "running" if phase == "ended" and not self.inbox.is_over else phase
+        return AllocationStatus(allocation_id=self.id, fence=self.fence, state=state)
 
     def _run(self) -> None:
         try:
@@ -201,6 +207,9 @@ class Allocation:
             started = time.monotonic()
             self._gang.start(plan, self._services.warm, warm_wait_s=self._services.timing.warm_wait_s)
         except GaveUp:
+            return self._interruption()
+        except StaleFence as error:
+            self.inbox.put_over(str(error))
             return self._interruption()
         except BadInput as error:
             return Verdict.failed(FailureKind.SYSTEM, str(error))

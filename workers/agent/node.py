@@ -89,7 +89,9 @@ class Node:
         log.info("node %s serves %d slots at %s", self.settings.name, len(self._devices), self._address)
 
     def stop(self) -> None:
-        """End the ranks with a chance to save, send what can be sent, and leave no process behind."""
+        """End the ranks with a chance to save, send what can be sent, and leave no process behind. Twice is once."""
+        if self._stopping.is_set():
+            return
         self._stopping.set()
         if self._registry is not None:
             self._registry.close()

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import time
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -49,6 +50,16 @@ def signal_group(pid: int, number: signal.Signals) -> None:
     """Signal the process group led by ``pid``; one that is gone is no error."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
+
+
+def wait_until_gone(records: tuple[ProcessRecord, ...], *, timeout_s: float) -> bool:
+    """Wait for processes that were killed, so that what they write is complete; False when one is stuck."""
+    deadline = time.monotonic() + timeout_s
+    while any(is_alive(record) for record in records):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def kill_orphans(records: tuple[ProcessRecord, ...], *, boot_id: str) -> list[int]:

@@ -8,10 +8,12 @@ from uuid import UUID
 
 from workers.agent.allocation import Allocation, NodeServices
 from workers.agent.launch import AllocationPaths
-from workers.agent.processes import kill_orphans, read_boot_id
+from workers.agent.processes import kill_orphans, read_boot_id, wait_until_gone
 from workers.agent.settings import AgentSettings
 from workers.agent.state import AllocationState, StateFile, read_state
 from workers.contract.node_api import AllocationStatus, HeartbeatReply, LaunchOrder
+
+_DEATH_TIMEOUT_S = 10.0  # a rank that dies writing to a slow disk takes a while
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ class Registry:
             killed = kill_orphans(state.processes, boot_id=state.boot_id)
             if killed:
                 log.warning("killed processes of allocation %s that nobody owned: %s", state.allocation_id, killed)
+            if not wait_until_gone(state.processes, timeout_s=_DEATH_TIMEOUT_S):
+                log.error("a rank of allocation %s cannot be killed", state.allocation_id)
             state.phase = "ended"
             self._begin(paths, state, is_recovered=True)
 

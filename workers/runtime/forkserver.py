@@ -206,21 +206,25 @@ class ForkServer:
     def _reap(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_read, 4096)
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        while (pid := _next_dead_child()) is not None:
+            _kill_group(pid)  # what the rank started must not outlive it; while it is a zombie its number is its own
+            _, status = os.waitpid(pid, 0)
             if pid in self._ranks:
                 self._ranks.remove(pid)
-                _kill_group(pid)  # what the rank started must not outlive it
                 self._send(ExitedReply(pid=pid, code=os.waitstatus_to_exitcode(status)))
 
     def _kill_ranks(self) -> None:
         for pid in self._ranks:
             _kill_group(pid)
+
+
+def _next_dead_child() -> int | None:
+    """A child that has ended and is not waited for yet."""
+    try:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return None if found is None else found.si_pid
 
 
 def _kill_group(pid: int) -> None:
