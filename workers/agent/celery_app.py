@@ -63,6 +63,7 @@ def build_app(node: Node, joined: JoinReply) -> Celery:
 
         def start(self, parent: Any) -> None:
             node.start()
+            log.info("node %s is ready.", node.settings.name)
 
         def stop(self, parent: Any) -> None:
             node.stop()
