@@ -8,7 +8,7 @@ import typer
 
 from coxswain.cli.output import print_lines
 
-_DEFAULT_URL = "http://127.0.0.1:8787"
+_DEFAULT_URL = "http://127.0.0.1:8700"
 
 
 def login(

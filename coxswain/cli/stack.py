@@ -30,7 +30,7 @@ def up(
     port: Annotated[
         int | None,
         typer.Option(
-            help="Port of the web server; 0 picks a free one. Default: the last one, else 8787.",
+            help="Port of the web server; 0 picks a free one. Default: the last one, else 8700.",
             envvar="COX_PORT",
             min=0,
             max=65535,

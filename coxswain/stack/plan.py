@@ -23,7 +23,7 @@ from coxswain.stack.redis import RedisServer
 from coxswain.stack.secrets import StackSecrets
 
 ADMIN_USERNAME = "admin"
-DEFAULT_PORT = 8787
+DEFAULT_PORT = 8700
 _SERVER_ONLY = ("DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL", "COX_BROKER_URL", "COX_STORAGE_URL")
 _PROBE_TIMEOUT_S = 2.0
 
