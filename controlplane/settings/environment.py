@@ -45,9 +45,13 @@ SETTINGS = (
         "COX_SERVER_PATHS", "", "server", "Comma-separated directories that datasets may be created from in place."
     ),
     Setting("COX_DATA_DIR", "the user's data directory", "stack", "Everything that `cox up` writes."),
+    Setting("COX_PORT", "8700", "stack", "Port of the web server of `cox up`; cookies of two stacks differ by it."),
+    Setting("COX_HOST", "127.0.0.1", "stack", "Address that the web server of `cox up` listens on."),
     Setting(
-        "COX_PORT", "8700", "stack", "Port of the web server under `cox up`; also tells cookies of two stacks apart."
+        "COX_URL", "what `cox login` stored", "client", "Control plane that `cox`, the Python client and workers use."
     ),
+    Setting("COX_TOKEN", "what `cox login` stored", "client", "API token of `cox` and the Python client."),
+    Setting("COX_JOIN_TOKEN", "", "agent", "Join token of `cox worker start`, for its first start alone."),
 )
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}

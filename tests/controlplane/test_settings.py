@@ -1,16 +1,21 @@
 """Settings: one table, and a production that refuses to start half-configured."""
 
+import importlib
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from controlplane.settings import environment
 from controlplane.settings.base import database, default_broker
 
+Load = Callable[[str, dict[str, str]], ModuleType]
 ROOT = Path(__file__).parents[2]
 GOOD = {
     "DATABASE_URL": "postgresql://cox:pw@db.example.org/cox",
@@ -22,13 +27,20 @@ GOOD = {
 }
 
 
-def load(module: str, environ: dict[str, str], code: str = "") -> subprocess.CompletedProcess[str]:
-    """Import a settings module in a process with just this environment."""
-    script = f"import controlplane.settings.{module} as s\n{code}"
-    clean = {"PATH": os.environ["PATH"], **environ}
-    return subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, env=clean, capture_output=True, text=True, check=False
-    )
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Return a function that imports a settings module afresh under exactly this environment."""
+
+    def fresh(name: str, environ: dict[str, str]) -> ModuleType:
+        for listed in environment.SETTINGS:
+            monkeypatch.delenv(listed.name, raising=False)
+        for key, value in environ.items():
+            monkeypatch.setenv(key, value)
+        for module in [key for key in sys.modules if key.startswith("controlplane.settings.")]:
+            monkeypatch.delitem(sys.modules, module)
+        return importlib.import_module(f"controlplane.settings.{name}")
+
+    return fresh
 
 
 def test_table_in_the_docs_is_the_code() -> None:
@@ -52,9 +64,10 @@ def test_no_setting_is_read_that_the_table_does_not_list() -> None:
     assert in_server <= read, "listed and read by nothing"
 
 
-def test_complete_production_starts() -> None:
-    result = load("production", GOOD, "print(s.DEBUG, s.SESSION_COOKIE_SECURE, s.BROKER_URL)")
-    assert result.stdout.split() == ["False", "True", "redis://redis.example.org:6379/1"], result.stderr
+def test_complete_production_starts(load: Load) -> None:
+    made = load("production", GOOD)
+    assert (made.DEBUG, made.SESSION_COOKIE_SECURE) == (False, True)
+    assert made.BROKER_URL == "redis://redis.example.org:6379/1"
 
 
 @pytest.mark.parametrize(
@@ -70,21 +83,22 @@ def test_complete_production_starts() -> None:
         ({"COX_LOGIN_FAILURES": "many"}, "COX_LOGIN_FAILURES must be a whole number"),
     ],
 )
-def test_half_configured_production_refuses_to_start(changes: dict[str, str], message: str) -> None:
-    result = load("production", {**GOOD, **changes})
-    assert result.returncode != 0
-    assert message in result.stderr.splitlines()[-1]
+def test_half_configured_production_refuses_to_start(load: Load, changes: dict[str, str], message: str) -> None:
+    with pytest.raises((ImproperlyConfigured, ValueError), match=message):
+        load("production", {**GOOD, **changes})
 
 
-def test_embedded_needs_a_key_and_answers_loopback_only() -> None:
-    assert "COX_SECRET_KEY" in load("embedded", {}).stderr
-    assert "127.0.0.1" in load("embedded", {"COX_SECRET_KEY": "x"}, "print(s.ALLOWED_HOSTS, s.DEBUG)").stdout
+def test_embedded_needs_a_key_and_answers_loopback_only(load: Load) -> None:
+    with pytest.raises(ImproperlyConfigured, match="COX_SECRET_KEY"):
+        load("embedded", {})
+    made = load("embedded", {"COX_SECRET_KEY": "x"})
+    assert (made.ALLOWED_HOSTS, made.DEBUG) == (["localhost", "127.0.0.1", "[::1]"], False)
 
 
-def test_two_stacks_on_one_host_keep_their_cookies_apart() -> None:
-    code = "print(s.SESSION_COOKIE_NAME, s.CSRF_COOKIE_NAME)"
-    one, two = (load("embedded", {"COX_SECRET_KEY": "x", "COX_PORT": port}, code).stdout for port in ("8700", "8701"))
-    assert not set(one.split()) & set(two.split())
+def test_two_stacks_on_one_host_keep_their_cookies_apart(load: Load) -> None:
+    one, two = (load("embedded", {"COX_SECRET_KEY": "x", "COX_PORT": port}) for port in ("8700", "8701"))
+    assert one.SESSION_COOKIE_NAME != two.SESSION_COOKIE_NAME
+    assert one.CSRF_COOKIE_NAME != two.CSRF_COOKIE_NAME
 
 
 def test_production_passes_the_deployment_checks() -> None:
