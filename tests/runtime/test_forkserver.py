@@ -283,8 +283,11 @@ def refuse(name):
         raise AssertionError(f"the preload called torch.cuda.{name}")
     return refused
 
+# Looks at how torch was built, and at no device.
+HARMLESS = {"_is_compiled"}
+
 for name, value in list(vars(torch.cuda).items()):
-    if callable(value) and not isinstance(value, type) and not name.startswith("__"):
+    if callable(value) and not isinstance(value, type) and not name.startswith("__") and name not in HARMLESS:
         setattr(torch.cuda, name, refuse(name))
 for name in dir(torch._C):
     if name.startswith("_cuda_") and callable(getattr(torch._C, name)):
