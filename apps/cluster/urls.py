@@ -3,7 +3,12 @@
 from django.urls import path
 
 from apps.cluster.node_views import JoinView
+from apps.cluster.views import JoinTokenViewSet
+from apps.core.routers import ApiRouter
 
-urlpatterns: list[object] = []
+router = ApiRouter()
+router.register("join-tokens", JoinTokenViewSet, basename="join-token")
+
+urlpatterns = router.urls
 
 node_urlpatterns = [path("join", JoinView.as_view(), name="node-join")]

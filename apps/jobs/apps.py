@@ -12,6 +12,7 @@ class JobsConfig(AppConfig):
         from apps.core import periodic
         from apps.jobs.models import Attempt, Checkpoint
         from apps.jobs.state import AttemptState
+        from apps.jobs.tasks import HOUSEKEEPING_TASK
         from apps.storage.references import count_only
         from apps.storage.tasks import COLLECT_TASK
 
@@ -19,3 +20,4 @@ class JobsConfig(AppConfig):
         # a model that was reported and not made a version dies with its attempt
         count_only(Attempt, lambda: ~Q(state=AttemptState.ENDED))
         periodic.register(COLLECT_TASK, every_s=3600)
+        periodic.register(HOUSEKEEPING_TASK, every_s=60)

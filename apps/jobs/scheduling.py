@@ -19,7 +19,16 @@ from apps.cluster.services import mark_lost_nodes, placeable_devices
 from apps.core import health
 from apps.core.errors import DomainError
 from apps.jobs.models import Allocation, Attempt, DeviceHold, Job
-from apps.jobs.services import Ending, NodeShare, end_attempt, lock_job, note_offer_expired, offer_attempt, release
+from apps.jobs.services import (
+    Ending,
+    NodeShare,
+    end_attempt,
+    explain_wait,
+    lock_job,
+    note_offer_expired,
+    offer_attempt,
+    release,
+)
 from apps.jobs.state import AttemptOutcome, AttemptState, JobState
 from workers.contract.node_api import CLAIM_TIMEOUT_S
 
@@ -28,6 +37,8 @@ log = structlog.get_logger(__name__)
 _LOCK_KEY = 0x636F78  # any number that nothing else locks
 _MAX_CANDIDATES = 500
 """Most queued jobs that one pass looks at."""
+_MAX_EXPLAINED = 50
+"""Most jobs whose waiting is explained anew in one pass; the next pass goes on."""
 
 
 @dataclass(slots=True)
@@ -38,6 +49,7 @@ class PassReport:
     placed: list[UUID] = field(default_factory=list)
     lost_nodes: list[str] = field(default_factory=list)
     expired: list[UUID] = field(default_factory=list)
+    num_explained: int = 0
 
 
 @dataclass(slots=True)
@@ -102,22 +114,44 @@ def _expire_offers(report: PassReport) -> None:
 
 def _place(report: PassReport) -> None:
     queued = Job.objects.filter(state=JobState.QUEUED, deleted_at=None).order_by("-priority", "queued_at", "id")
-    candidates = list(queued.only("id", "pool", "num_nodes", "slots_per_node", "state_reason")[:_MAX_CANDIDATES])
+    fields = ("id", "number", "pool", "num_nodes", "slots_per_node", "state_reason")
+    candidates = list(queued.only(*fields)[:_MAX_CANDIDATES])
     if not candidates:
         return
     pools = slots_by_pool()
-    closed: set[str] = set()
+    first_waiting: dict[str, Job] = {}
     for job in candidates:
         nodes = pools.get(job.pool, [])
-        if job.pool in closed:
+        if (ahead := first_waiting.get(job.pool)) is not None:
+            _explain(job, f"Waits behind job #{ahead.number} for pool {job.pool!r}.", report)
             continue
         shares = choose_shares(nodes, num_nodes=job.num_nodes, slots_per_node=job.slots_per_node)
         if shares is None:
             if could_ever_fit(nodes, num_nodes=job.num_nodes, slots_per_node=job.slots_per_node):
-                closed.add(job.pool)
+                first_waiting[job.pool] = job
+            _explain(job, waiting_reason(job, nodes), report)
         elif _offer(job, shares):
             report.placed.append(job.pk)
             _take(nodes, shares)
+
+
+def waiting_reason(job: Job, nodes: Sequence[NodeSlots]) -> str:
+    """Say in a sentence why nothing can hold the job now. The words change rarely, so they are written rarely."""
+    each = "a node" if job.num_nodes == 1 else f"each of {job.num_nodes} nodes"
+    wanted = f"{job.slots_per_node} free slot{'s' if job.slots_per_node > 1 else ''} on {each} in pool {job.pool!r}"
+    if not nodes:
+        return f"Waits for {wanted}: no node of the pool is up and taking jobs."
+    if not could_ever_fit(nodes, num_nodes=job.num_nodes, slots_per_node=job.slots_per_node):
+        return f"Waits for {wanted}: too few nodes that large are up and taking jobs."
+    return f"Waits for {wanted}."
+
+
+def _explain(job: Job, reason: str, report: PassReport) -> None:
+    """Show why a job waits, when that has changed; a bounded number in one pass."""
+    if job.state_reason == reason or report.num_explained >= _MAX_EXPLAINED:
+        return
+    report.num_explained += 1
+    explain_wait(job_id=job.pk, reason=reason)
 
 
 def _offer(job: Job, shares: Sequence[NodeShare]) -> bool:

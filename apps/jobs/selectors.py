@@ -2,13 +2,14 @@
 
 from uuid import UUID
 
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from apps.accounts.selectors import AnyUser, in_visible_workspaces
 from apps.core.errors import NotFound, StaleFence
 from apps.core.models import Event
 from apps.jobs.models import Allocation, Attempt, Checkpoint, Job
 from apps.jobs.state import AttemptState, JobState
+from apps.storage.models import FileSetEntry
 
 
 def visible_jobs(user: AnyUser) -> QuerySet[Job]:
@@ -74,3 +75,17 @@ def queued_in_pool(pool: str) -> QuerySet[Job]:
     return Job.objects.filter(state=JobState.QUEUED, pool=pool, deleted_at=None).order_by(
         F("priority").desc(), "queued_at", "id"
     )
+
+
+def files_of(job: Job) -> QuerySet[FileSetEntry]:
+    """Select the files of a job's model and of its living checkpoints."""
+    file_sets = Checkpoint.objects.filter(job=job, deleted_at=None).values("file_set_id")
+    made = Q(file_set_id__in=file_sets)
+    if job.output_version is not None:
+        made |= Q(file_set_id=job.output_version.file_set_id)
+    return FileSetEntry.objects.filter(made).select_related("artifact").order_by("id")
+
+
+def checkpoint_steps(job_id: UUID) -> dict[UUID, int]:
+    """Return the step of each living checkpoint by its set of files."""
+    return dict(Checkpoint.objects.filter(job_id=job_id, deleted_at=None).values_list("file_set_id", "step"))

@@ -50,10 +50,10 @@ def next_seq(job_id: UUID, *, latest: Mapping[str, float | str] | None = None) -
 def publish(*, job_id: UUID, seq: int, items: Sequence[Message]) -> None:
     """Send one transaction's message to the job's subscribers after the commit.
 
-    The channel layer carries ``{"seq": seq, "data": item}``, with several items wrapped as one batch.
+    The channel layer carries ``{"messages": [[seq, item], ...]}``; several items of one number are wrapped as a batch.
     """
     data: Message = items[0] if len(items) == 1 else {"kind": "batch", "items": list(items)}
-    live.publish(job_topic(job_id), {"seq": seq, "data": data})
+    live.publish(job_topic(job_id), {"messages": [[seq, data]]})
 
 
 def head_seqs(job_ids: Sequence[UUID]) -> dict[UUID, int]:

@@ -2,7 +2,10 @@
 
 from django.urls import path, register_converter
 
+from apps.core.routers import ApiRouter
 from apps.jobs import node_views
+from apps.jobs.cluster_views import NodeViewSet, PoolViewSet
+from apps.jobs.views import CatalogView, JobViewSet
 
 
 class Sha256Converter:
@@ -21,7 +24,12 @@ class Sha256Converter:
 
 register_converter(Sha256Converter, "sha256")
 
-urlpatterns: list[object] = []
+router = ApiRouter()
+router.register("jobs", JobViewSet, basename="job")
+router.register("nodes", NodeViewSet, basename="node")
+router.register("pools", PoolViewSet, basename="pool")
+
+urlpatterns = [path("catalog/", CatalogView.as_view(), name="catalog"), *router.urls]
 
 _ALLOCATION = "allocations/<uuid:allocation_id>"
 _UPLOAD = f"{_ALLOCATION}/uploads/<uuid:upload_id>"

@@ -4,7 +4,7 @@ from apps.jobs.services.attempts import Ending, NodeShare, end_attempt, note_off
 from apps.jobs.services.claims import claim_allocation, find_allocation
 from apps.jobs.services.commands import cancel_job, delete_job, kill_job
 from apps.jobs.services.heartbeats import answer_heartbeat
-from apps.jobs.services.lifecycle import advance_job, announce, lock_job
+from apps.jobs.services.lifecycle import advance_job, announce, explain_wait, lock_job
 from apps.jobs.services.reports import handle_report
 from apps.jobs.services.submission import Submission, rerun_job, submit_job
 
@@ -19,6 +19,7 @@ __all__ = [
     "claim_allocation",
     "delete_job",
     "end_attempt",
+    "explain_wait",
     "find_allocation",
     "handle_report",
     "kill_job",

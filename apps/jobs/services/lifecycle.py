@@ -62,7 +62,7 @@ def advance_job(*, job_id: UUID, to: JobState, fence: int | None, reason: str = 
         **{field: getattr(job, field) for field in fields[:-1]}, updated_at=timezone.now()
     )
     assert changed == 1, "the row is locked"
-    announce(job, action="state", before=before, after=str(to), reason=reason, actor=actor)
+    announce(job, action="state", before={"state": before}, after={"state": str(to)}, reason=reason, actor=actor)
     wake_scheduler(job.pk)
     return job
 
@@ -93,7 +93,17 @@ def publish_job(job: Job, seq: int, *, items: Sequence[Document] = ()) -> None:
     """Send the job as it stands at ``seq`` to its page and to the list, after the commit."""
     stream.publish(job_id=job.pk, seq=seq, items=[*items, {"kind": "job", "job": job_document(job, seq=seq)}])
     message = {"kind": "job", "job": job_summary(job, seq=seq)}
-    live.publish(stream.jobs_topic(job.workspace_id), {"seq": None, "data": message})
+    live.publish(stream.jobs_topic(job.workspace_id), {"messages": [[None, message]]})
+
+
+@transaction.atomic
+def explain_wait(*, job_id: UUID, reason: str) -> None:
+    """Show why a queued job waits; no event, for nothing has happened to it."""
+    job = lock_job(job_id)
+    if job.state == JobState.QUEUED and job.state_reason != reason:
+        job.state_reason = reason
+        Job.objects.filter(pk=job.pk).update(state_reason=reason, updated_at=timezone.now())
+        publish_job(job, stream.next_seq(job.pk))
 
 
 def _stamp(job: Job, to: JobState) -> None:
