@@ -1,18 +1,16 @@
-"""Background work of the datasets, on the control queue. Tasks take ids and check everything again."""
+"""Background work of the datasets, on the default queue (control). Tasks take ids and check everything again."""
 
 from uuid import UUID
 
 from celery import shared_task
 
 from apps.datasets import services
-from workers.contract.queues import CONTROL_QUEUE
 
 _HOURS_S = 3600
 
 
 @shared_task(
     name=services.STATISTICS_TASK,
-    queue=CONTROL_QUEUE,
     ignore_result=True,
     soft_time_limit=12 * _HOURS_S,
     time_limit=12 * _HOURS_S + 60,

@@ -1,10 +1,9 @@
-"""Background work of the storage, on the control queue."""
+"""Background work of the storage, on the default queue (control)."""
 
 import structlog
 from celery import shared_task
 
 from apps.storage import garbage
-from workers.contract.queues import CONTROL_QUEUE
 
 log = structlog.get_logger(__name__)
 
@@ -12,7 +11,7 @@ COLLECT_TASK = "cox.storage.collect_garbage"
 """Sent by the scheduler about once an hour; doing it more often costs a few queries."""
 
 
-@shared_task(name=COLLECT_TASK, queue=CONTROL_QUEUE, ignore_result=True)
+@shared_task(name=COLLECT_TASK, ignore_result=True)
 def collect_garbage() -> None:
     """Remove expired uploads and bytes that nothing refers to."""
     collected = garbage.collect_garbage()
