@@ -231,5 +231,5 @@ def _agent(
     if options.slots is not None:
         command += ["--slots", str(options.slots)]
     return ProcessSpec(
-        "agent", _fixed(command), agent_environment(env), paths.root, ready_line=b" serves ", stop_timeout_s=25.0
+        "agent", _fixed(command), agent_environment(env), paths.root, ready_line=b"is ready.", stop_timeout_s=25.0
     )

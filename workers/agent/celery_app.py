@@ -7,7 +7,7 @@ the broker down the node goes on, and learns by heartbeat what the hints would h
 import logging
 from typing import Any
 
-from celery import Celery, bootsteps
+from celery import Celery, bootsteps, signals
 from kombu import Queue
 
 from workers.agent.node import Node
@@ -33,7 +33,6 @@ def build_app(node: Node, joined: JoinReply) -> Celery:
         worker_prefetch_multiplier=4,
         worker_enable_remote_control=False,
         worker_send_task_events=False,
-        worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         broker_connection_retry=True,
         broker_connection_retry_on_startup=True,
@@ -56,6 +55,18 @@ def build_app(node: Node, joined: JoinReply) -> Celery:
         log.debug("hint %.40r for %.40r", kind, allocation_id)
         node.on_hint(str(kind))
 
+    # Celery would set the root logger to its own level; the agent's log says what happens on the node.
+    signals.setup_logging.connect(_keep_logging)
+
+    app.steps["worker"].add(_step_of(node))
+    return app
+
+
+def _keep_logging(**_arguments: object) -> None:
+    """Take Celery's place in setting up the log: it is set up already."""
+
+
+def _step_of(node: Node) -> type[bootsteps.StartStopStep]:
     class NodeStep(bootsteps.StartStopStep):
         """Starts the node's threads with the worker, before the consumer connects to the broker."""
 
@@ -71,12 +82,14 @@ def build_app(node: Node, joined: JoinReply) -> Celery:
         def terminate(self, parent: Any) -> None:
             node.stop()
 
-    app.steps["worker"].add(NodeStep)
-    return app
+    return NodeStep
 
 
 def run_worker(app: Celery, node: Node) -> None:
     """Serve until SIGTERM or SIGINT."""
+    # Any receiver keeps Celery from setting levels: the node's own words would be lost, and a line per hint is noise.
+    setup_logging.connect(_keep_logging)
+    logging.getLogger("celery").setLevel(logging.WARNING)
     app.Worker(
         hostname=f"agent@{node.settings.name}",
         pool="threads",
@@ -84,5 +97,8 @@ def run_worker(app: Celery, node: Node) -> None:
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
-        loglevel="WARNING",
     ).start()
+
+
+def _keep_logging(**_signal: Any) -> None:
+    """Leave logging as the agent's entry point configured it."""
