@@ -37,7 +37,7 @@ class NewJoinTokenSerializer(JoinTokenSerializer):
 
     class Meta(JoinTokenSerializer.Meta):
         fields = (*JoinTokenSerializer.Meta.fields, "token")  # type: ignore[assignment]
-        read_only_fields = fields
+        read_only_fields = fields  # type: ignore[assignment]
 
     def get_token(self, token: JoinToken) -> str:
         """Return the secret that the view hands over beside the row."""

@@ -19,7 +19,8 @@ class JobAdmin(ReadOnlyAdmin):
     """Jobs: cancelled and killed here, as over REST."""
 
     list_display = (
-        "number", "name", "project", "kind", "state", "priority", "pool", "owner", "created_at", "started_at", "ended_at",
+        "number", "name", "project", "kind", "state", "priority", "pool", "owner", "created_at", "started_at",
+        "ended_at",
     )  # fmt: skip
     list_display_links = ("number", "name")
     list_filter = ("state", "kind", "pool", "workspace", "created_at", "deleted_at")

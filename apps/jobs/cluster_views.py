@@ -29,7 +29,7 @@ class _ClusterViewSet(ListModelMixin, RetrieveModelMixin, GenericViewSet[Any]):
 
     def get_serializer_context(self) -> dict[str, Any]:
         """Hand the cluster's state to the serializer."""
-        context: dict[str, Any] = super().get_serializer_context()
+        context = dict(super().get_serializer_context())
         if not getattr(self, "swagger_fake_view", False):
             context["cluster"] = cluster_view(self.request.user)
         return context
