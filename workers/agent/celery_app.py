@@ -87,8 +87,7 @@ def _step_of(node: Node) -> type[bootsteps.StartStopStep]:
 
 def run_worker(app: Celery, node: Node) -> None:
     """Serve until SIGTERM or SIGINT."""
-    # Any receiver keeps Celery from setting levels: the node's own words would be lost, and a line per hint is noise.
-    setup_logging.connect(_keep_logging)
+    # with its level left alone Celery would write a line per hint
     logging.getLogger("celery").setLevel(logging.WARNING)
     app.Worker(
         hostname=f"agent@{node.settings.name}",
@@ -98,7 +97,3 @@ def run_worker(app: Celery, node: Node) -> None:
         without_mingle=True,
         without_heartbeat=True,
     ).start()
-
-
-def _keep_logging(**_signal: Any) -> None:
-    """Leave logging as the agent's entry point configured it."""
