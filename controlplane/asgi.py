@@ -14,10 +14,11 @@ from apps.accounts.sockets import SocketAuthentication  # noqa: E402
 from apps.core.sockets import OriginCheck  # noqa: E402
 from apps.telemetry.asgi import TelemetryIngest  # noqa: E402
 from controlplane.lifespan import Lifespan  # noqa: E402
+from controlplane.limits import BodyLimit  # noqa: E402
 from controlplane.routing import websocket_router  # noqa: E402
 
 application = ProtocolTypeRouter({
-    "http": TelemetryIngest(_http),
+    "http": TelemetryIngest(BodyLimit(_http)),
     "websocket": OriginCheck(SocketAuthentication(websocket_router())),
     "lifespan": Lifespan(),
 })  # fmt: skip

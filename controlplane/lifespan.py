@@ -5,6 +5,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 
 from apps.core.health import WEB, BeatThread
+from apps.telemetry.pool import close_pool
 
 
 class Lifespan:
@@ -19,5 +20,6 @@ class Lifespan:
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 await sync_to_async(beats.stop, thread_sensitive=False)()
+                await close_pool()
                 await send({"type": "lifespan.shutdown.complete"})
                 return

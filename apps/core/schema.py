@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from drf_spectacular.openapi import AutoSchema
+
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "Why a request was refused (RFC 9457).",
@@ -27,6 +29,22 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "request_id": {"type": "string"},
     },
 }
+
+_STANDARD_ACTIONS = frozenset({"list", "retrieve", "create", "update", "partial_update", "destroy"})
+
+
+class ApiSchema(AutoSchema):
+    """Names operations of a view set's own actions by the action, so that two on one address do not collide."""
+
+    def get_operation_id(self) -> str:
+        """Return the operation's name in the schema."""
+        action: str | None = getattr(self.view, "action", None)
+        basename = getattr(self.view, "basename", None)
+        if action is None or action in _STANDARD_ACTIONS or not basename:
+            made: str = super().get_operation_id()
+            return made
+        return f"{basename}_{action}".replace("-", "_")
+
 
 _REFERENCE = {"$ref": "#/components/schemas/Problem"}
 _METHODS = frozenset({"get", "put", "post", "patch", "delete"})

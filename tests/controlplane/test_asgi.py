@@ -17,6 +17,7 @@ from apps.core.health import WEB
 from apps.core.models import ServiceBeat
 from apps.core.sockets import OriginCheck, origin_allowed
 from controlplane.lifespan import Lifespan
+from controlplane.limits import BodyLimit
 from tests.apps.factories import UserFactory
 
 
@@ -109,3 +110,34 @@ def test_application_routes_both_protocols() -> None:
 
     routes: dict[str, Callable[..., Any]] = application.application_mapping
     assert set(routes) == {"http", "websocket", "lifespan"}
+
+
+async def post(body_parts: list[bytes], **headers: str) -> tuple[int, bytes]:
+    """Send a body in parts to an application behind a limit of 10 bytes; return status and body."""
+
+    async def echo(scope: Any, receive: Any, send: Any) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message["body"]
+            if not message["more_body"]:
+                break
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    caller = ApplicationCommunicator(BodyLimit(echo, limit_bytes=10), {"type": "http", "headers": pairs})
+    for index, part in enumerate(body_parts):
+        await caller.send_input({"type": "http.request", "body": part, "more_body": index < len(body_parts) - 1})
+    start, body = await caller.receive_output(timeout=5), await caller.receive_output(timeout=5)
+    await caller.wait(timeout=5)
+    return start["status"], body["body"]
+
+
+async def test_body_over_the_limit_is_refused_as_it_comes() -> None:
+    assert await post([b"12345", b"67890"]) == (200, b"1234567890")
+    for refused in (await post([b"12345", b"678901", b"more"]), await post([b""], content_length="11")):
+        assert refused[0] == 413
+        assert b"too_large" in refused[1]
