@@ -5,11 +5,19 @@ fork.
 """
 
 import gc
+import importlib
 import os
 import warnings
 
 from workers.runtime.environment import prepare_environment
 
+# What libraries import only when they are first used; a test finds what is missing here.
+_LAZY = (
+    "encodings.utf_8_sig",
+    "numpy.ctypeslib",
+    "torch.profiler._cupti_monitor",
+    "torch.utils.serialization.config",
+)
 _SINGLE_THREADED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -38,5 +46,5 @@ def _import_everything() -> None:
     torch.set_num_threads(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import workers.runtime.jobs
-        import workers.runtime.rank  # noqa: F401
+        for name in ("workers.runtime.jobs", "workers.runtime.rank", *_LAZY):
+            importlib.import_module(name)

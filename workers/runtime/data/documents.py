@@ -128,18 +128,27 @@ def _cut_pieces(dataset: Path, piece_chars: int) -> Iterator[str]:
 
 
 def _cut(parts: Iterator[str], piece_chars: int) -> Iterator[str]:
-    """Join ``parts`` and cut them anew: at the last line end within ``piece_chars``, or there if none."""
+    """Join ``parts`` and cut them anew: at the last line end within ``piece_chars``, or there if none.
+
+    No character is lost, but a document of white space alone is none.
+    """
     rest = ""
+    blank: str | None = ""  # white space the document begins with; None once there is text
     for part in parts:
         rest += part
         start = 0
         while len(rest) - start > piece_chars:
             stop = rest.rfind("\n", start, start + piece_chars) + 1 or start + piece_chars
-            if (text := rest[start:stop]).strip():
-                yield text
+            text = rest[start:stop]
             start = stop
+            if blank is not None:
+                text = blank + text
+                blank = None if text.strip() else text
+            if blank is None:
+                yield text
         rest = rest[start:]
-    if rest.strip():
+    rest = (blank or "") + rest
+    if rest and (blank is None or rest.strip()):
         yield rest
 
 
