@@ -4,6 +4,7 @@ from django.db import transaction
 
 from apps.core.errors import DomainError
 from apps.jobs.models import Attempt, Job
+from apps.model_registry.services import create_version
 
 
 def store_result(*, job: Job, attempt: Attempt) -> str:
@@ -12,8 +13,6 @@ def store_result(*, job: Job, attempt: Attempt) -> str:
         return "" if job.result is not None else "It ended without a result."
     if attempt.model_file_set is None:
         return "It ended without a model."
-    from apps.model_registry.services import create_version
-
     try:
         with transaction.atomic():
             version = create_version(

@@ -24,6 +24,11 @@ from apps.storage.models import Artifact, FileSet, FileSetEntry
 from workers.contract import CONTRACT_VERSION
 from workers.contract.manifest import FileRef, set_digest
 
+MODEL_FILES = {
+    "config.json": b'{"model_type": "llama"}',
+    "tokenizer.json": b"{}",
+    "model.safetensors": b"tensors",
+}
 TRAIN_SPEC: dict[str, Any] = {"kind": "train", "data": {"dataset": "corpus"}, "steps": 100}
 
 
@@ -206,14 +211,20 @@ class FakeAgent:
             assert finished.json()["complete"]
         return ref
 
-    def manifest(self, offer: dict[str, Any], **contents: bytes) -> dict[str, Any]:
+    def manifest(self, offer: dict[str, Any], contents: dict[str, bytes]) -> dict[str, Any]:
         """Upload files and return their manifest."""
         return {"files": [{"path": name, **self.upload(offer, data)} for name, data in contents.items()]}
 
     def checkpoint(self, offer: dict[str, Any], step: int, **fields: Any) -> Any:
         """Upload and report a checkpoint; return the response."""
-        manifest = self.manifest(offer, weights=f"{offer['allocation_id']} step {step}".encode())
+        manifest = self.manifest(offer, {"weights": f"{offer['allocation_id']} step {step}".encode()})
         return self.report(offer, "checkpoint", step=step, manifest=manifest, **fields)
+
+    def model(self, offer: dict[str, Any], **fields: Any) -> Any:
+        """Upload and report a trained model; return the response."""
+        return self.report(
+            offer, "model", manifest=self.manifest(offer, MODEL_FILES), **({"num_parameters": 123} | fields)
+        )
 
     def exit(self, offer: dict[str, Any], outcome: str, **fields: Any) -> Any:
         """Report the end of all ranks; return the response."""
