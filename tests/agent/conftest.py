@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
@@ -22,7 +22,7 @@ FAST = Timing(kill_grace_s=0.3, stop_grace_s=1.0, drain_grace_s=3.0, retry_first
 
 
 def make_order(
-    steps: list[list[object]], *, slots: int = 2, fence: int = 1, inputs: tuple[InputRef, ...] = ()
+    steps: Sequence[Sequence[object]], *, slots: int = 2, fence: int = 1, inputs: tuple[InputRef, ...] = ()
 ) -> LaunchOrder:
     """An order for tiny ranks."""
     return LaunchOrder(

@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -69,6 +70,9 @@ class Stored:
     logs: dict[str, bytes] = field(default_factory=dict)
     ended_logs: set[str] = field(default_factory=set)
     claims: int = 0
+    delays: list[tuple[int, float]] = field(default_factory=list)
+    """When a point was written (microseconds) and when it was here (seconds)."""
+    log_batches: list[int] = field(default_factory=list)
 
     @property
     def exit(self) -> ExitReport | None:
@@ -106,6 +110,9 @@ class ControlPlane:
         self.is_down = False
         self.is_offering = True
         self.cut_downloads_after: list[int] = []
+        self.ignores_ranges = False
+        self.ranges: list[int] = []
+        """Offsets that downloads asked for."""
         self.lost_acknowledgements: Counter[str] = Counter()
         """Route name to how many requests are carried out but answered with a closed connection."""
         self.heartbeat_s = 0.2
@@ -204,11 +211,13 @@ class ControlPlane:
         for series in batch.series:
             points = stored.points.setdefault((batch.rank, series.key), [])
             points.extend(zip(series.steps, series.values, strict=True))
+            stored.delays.extend((written, time.time()) for written in series.times_us)
         return MarkReply(mark=batch.stop, attempt_over=stored.is_stale)
 
     def logs(self, stored: Stored, query: dict[str, str], body: bytes) -> MarkReply:
         key, start, stop = f"{query['rank']}.{query['stream']}", int(query["start"]), int(query["stop"])
         data = stored.logs.get(key, b"")
+        stored.log_batches.append(len(body))
         if stop - start != len(body):
             raise Problem(422, "length_mismatch")
         if not (stop <= len(data) and stop > start):
@@ -222,7 +231,7 @@ class ControlPlane:
     def create_upload(self, body: bytes) -> UploadReply:
         request = UploadRequest.model_validate_json(body)
         for upload in self.uploads.values():
-            if upload.request == request:
+            if upload.request == request:  # the same file again: go on with it
                 return self._upload_reply(upload)
         upload = Upload(uuid4(), request)
         self.uploads[upload.id] = upload
@@ -309,6 +318,7 @@ class ControlPlane:
             raise Problem(404, "not_found")
         stored = self.allocations[UUID(allocation_id)]
         if name == "uploads":
+            self._check_fence(stored, stored.order.fence)
             return self._route_upload(rest, body)
         if name == "logs":
             return name, self.logs(stored, query, body)
@@ -331,8 +341,11 @@ class ControlPlane:
         if digest not in self.blobs:
             raise Problem(404, "not_found")
         data, status = self.blobs[digest], 200
-        if wanted := handler.headers.get("Range"):
-            data, status = data[int(wanted.removeprefix("bytes=").removesuffix("-")) :], 206
+        wanted = handler.headers.get("Range", "bytes=0-")
+        offset = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        self.ranges.append(offset)
+        if offset and not self.ignores_ranges:
+            data, status = data[offset:], 206
         cut = self.cut_downloads_after.pop(0) if self.cut_downloads_after else len(data)
         handler.send_response(status)
         handler.send_header("Content-Length", str(len(data)))

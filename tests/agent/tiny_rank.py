@@ -7,6 +7,7 @@ for one rank. Events are written as the runtime writes them.
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -84,6 +85,13 @@ class TinyRank:
 
     def do_print(self, text: str) -> None:
         sys.stdout.write(text + "\n")
+
+    def do_repeat(self, count: int, text: str) -> None:
+        for _ in range(count):
+            self.do_print(text)
+
+    def do_prune(self, step: int) -> None:
+        shutil.rmtree(self.output / f"checkpoints/step-{step:09d}")
 
     def do_bytes(self, text: str) -> None:
         os.write(1, bytes.fromhex(text))

@@ -21,8 +21,6 @@ from workers.agent.api import NodeApi, NotFound, Refused, Retry, Unreachable
 from workers.contract.manifest import FileRef, is_safe_path
 from workers.contract.node_api import InputRef
 
-_CHUNK_BYTES = 1 << 20
-
 log = logging.getLogger(__name__)
 
 
@@ -171,7 +169,7 @@ class _Download:
             with self._partial.open("r+b" if offset else "wb") as file:
                 file.seek(offset)
                 file.truncate()
-                for chunk in response.iter_raw(_CHUNK_BYTES):
+                for chunk in response.iter_raw():  # as received: collecting chunks would lose the last one to a cut
                     file.write(chunk)
                     offset += len(chunk)
                     if offset > self._ref.size_bytes:
