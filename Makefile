@@ -63,6 +63,8 @@ screenshots: setup browser ## Take the pictures of the documentation from a runn
 lock: $(PYTHON_READY) ## Pin the dependencies of pyproject.toml in requirements.lock
 	@.venv/bin/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-annotate --no-header \
 		--extra server --extra stack --extra worker --extra dev --output-file requirements.lock pyproject.toml
+	@# redis needs it on Debian 12's Python 3.11.2; the resolver only sees what the running Python needs
+	@sed -i '/^attrs==/i async-timeout==5.0.1 ; python_full_version < "3.11.3"' requirements.lock
 
 browser:
 	@scripts/setup-browser.sh

@@ -112,13 +112,13 @@ def _start_detached(paths: "StackPaths") -> None:
         StackError: it did not become ready.
     """
     from coxswain.stack.errors import StackError
-    from coxswain.stack.plan import ADMIN_USERNAME
     from coxswain.stack.secrets import load_secrets
-    from coxswain.stack.state import is_running, load_state
+    from coxswain.stack.state import hold_lock, is_running, load_state
     from coxswain.stack.supervisor import ready_stack
 
-    assert ADMIN_USERNAME
     paths.create()
+    with hold_lock(paths):  # refused here when one runs: its log must not be cut
+        pass
     arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
     log_path = paths.logs / "supervisor.log"
     with log_path.open("wb") as log:

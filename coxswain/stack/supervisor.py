@@ -174,6 +174,10 @@ def _end(process: ProcessId, stop_signal: signal.Signals, *, timeout_s: float) -
             os.killpg(process.pid, signal.SIGKILL)
 
 
+def _is_alive(process: ProcessId | None) -> bool:
+    return process is not None and process.is_alive
+
+
 def _web_port(options: StackOptions, last_port: int) -> int:
     wanted = options.port if options.port is not None else (last_port or DEFAULT_PORT)
     if wanted == 0:
@@ -230,6 +234,6 @@ def stop_stack(paths: StackPaths, *, timeout_s: float = 90.0) -> bool:
         return False
     if state.supervisor and state.supervisor.is_alive:
         os.kill(state.supervisor.pid, signal.SIGTERM)
-    if not wait_until(lambda: not is_running(paths), timeout_s=timeout_s):
+    if not wait_until(lambda: not is_running(paths) and not _is_alive(state.supervisor), timeout_s=timeout_s):
         raise StackError(f"The stack on {paths.root} did not stop within {timeout_s:g} s; see {paths.logs}.")
     return True
