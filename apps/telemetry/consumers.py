@@ -26,14 +26,13 @@ from uuid import UUID
 
 import orjson
 import structlog
-from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from apps.accounts.models import User
 from apps.core.live import jobs_topic
 from apps.telemetry import rights
 from apps.telemetry.coalesce import Item, as_data, coalesce
-from apps.telemetry.feeds import JobFeed, get_hub, weight_of
+from apps.telemetry.feeds import JobFeed, get_hub, in_thread, weight_of
 from apps.telemetry.selectors import visible_job_ids
 
 log = structlog.get_logger(__name__)
@@ -71,7 +70,7 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.tasks: list[asyncio.Task[None]] = []
         self.hub = get_hub()
         await self.accept()
-        user = await database_sync_to_async(rights.current_user)(self.scope)
+        user = await in_thread(rights.current_user)(self.scope)
         if user is None:
             self.stop_heads = lambda: None
             await self.close(NOT_SIGNED_IN)
@@ -113,11 +112,11 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _subscribe(self, topic: str, after: int | None) -> None:
         if topic == "jobs":
-            await self._follow_lists(await database_sync_to_async(rights.workspace_ids)(self.user))
+            await self._follow_lists(await in_thread(rights.workspace_ids)(self.user))
             await self._send({"type": "subscribed", "topic": topic, "seq": None})
             return
         job_id = _job_of(topic)
-        if job_id is None or not await database_sync_to_async(visible_job_ids)(self.user, [job_id]):
+        if job_id is None or not await in_thread(visible_job_ids)(self.user, [job_id]):
             await self._error(topic, "not_found")
             return
         known = self.jobs.get(topic)
@@ -214,17 +213,17 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _withdrawn(self) -> int | None:
         """Return the code to close with, if something is no longer allowed."""
-        user = await database_sync_to_async(rights.current_user)(self.scope)
+        user = await in_thread(rights.current_user)(self.scope)
         if user is None:
             return NOT_SIGNED_IN
         self.user = user
         if self.lists:
-            allowed = await database_sync_to_async(rights.workspace_ids)(user)
+            allowed = await in_thread(rights.workspace_ids)(user)
             if not self.lists <= allowed:
                 return RIGHT_WITHDRAWN
             await self._follow_lists(allowed)
         wanted = {known.feed.job_id for known in self.jobs.values()}
-        if wanted and await database_sync_to_async(visible_job_ids)(user, list(wanted)) != wanted:
+        if wanted and await in_thread(visible_job_ids)(user, list(wanted)) != wanted:
             return RIGHT_WITHDRAWN
         return None
 

@@ -7,9 +7,11 @@ messages are being lost, heads are read every second.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -30,6 +32,9 @@ DEGRADED_INTERVAL_S = 1.0
 _GAP_WAIT_S: Final = 0.15
 _REDIS_TIMEOUT_S: Final = 2.0
 _MAX_BUFFERED_WEIGHT: Final = 400_000
+
+# Threads of the loop's own pool: the thread that one request is bound to may be gone when its feed reads on.
+in_thread = partial(database_sync_to_async, thread_sensitive=False)
 
 Wake = Callable[[], None]
 Entry = tuple[int, list[Item]]
@@ -63,7 +68,7 @@ class JobFeed:
         """Begin at the head; the group must have been joined before."""
         async with self._reading:
             if self.head < 0:
-                heads = await database_sync_to_async(head_seqs)([self.job_id])
+                heads = await in_thread(head_seqs)([self.job_id])
                 self.head = self.base = heads.get(self.job_id, 0)
                 self._advance()
 
@@ -100,7 +105,7 @@ class JobFeed:
         if not self.base <= after <= self.head:
             async with self._reading:
                 if not self.base <= after <= self.head:
-                    replay = await database_sync_to_async(read_replay)(self.job_id, after=after)
+                    replay = await in_thread(read_replay)(self.job_id, after=after)
                     if replay.is_gone:
                         return News(replay.head, is_snapshot=True)
                     self._replace(after, replay.head, [(seq, unpack(seq, item)) for seq, item in replay.items])
@@ -140,7 +145,7 @@ class JobFeed:
         async with self._reading:
             if not self._pending:
                 return
-            replay = await database_sync_to_async(read_replay)(self.job_id, after=self.head)
+            replay = await in_thread(read_replay)(self.job_id, after=self.head)
             if replay.is_gone:
                 self._replace(replay.head, replay.head, [])
             else:
@@ -326,7 +331,7 @@ class Hub:
                     is_degraded = True
                     await self._join(topic, followed)
             try:
-                heads = await database_sync_to_async(head_seqs)(list(self.feeds))
+                heads = await in_thread(head_seqs)(list(self.feeds))
             except Exception as error:  # noqa: BLE001 - the database may be restarting
                 log.warning("heads not read", error=str(error))
                 continue
@@ -347,3 +352,24 @@ _hubs: "WeakKeyDictionary[asyncio.AbstractEventLoop, Hub]" = WeakKeyDictionary()
 def get_hub() -> Hub:
     """Return the running event loop's hub."""
     return _hubs.setdefault(asyncio.get_running_loop(), Hub())
+
+
+async def wait_for_news(job_id: UUID, *, after: int, wait_s: float) -> News:
+    """Return what came after ``after``; wait up to ``wait_s`` seconds for something to come."""
+    hub = get_hub()
+    changed = asyncio.Event()
+    feed = await hub.follow_job(job_id)
+    feed.listeners.add(changed.set)
+    try:
+        deadline = asyncio.get_running_loop().time() + wait_s
+        while True:
+            changed.clear()
+            news = await feed.news(after)
+            left_s = deadline - asyncio.get_running_loop().time()
+            if news.entries or news.is_snapshot or left_s <= 0:
+                return news
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), left_s)
+    finally:
+        feed.listeners.discard(changed.set)
+        await hub.leave_job(feed)

@@ -11,4 +11,5 @@ urlpatterns = [
     path("jobs/<uuid:id>/logs", views.LogView.as_view(), name="job-logs"),
     path("jobs/<uuid:id>/logs/tail", views.LogTailView.as_view(), name="job-logs-tail"),
     path("jobs/<uuid:id>/logs/download", views.LogDownloadView.as_view(), name="job-logs-download"),
+    path("jobs/<uuid:id>/stream", views.StreamView.as_view(), name="job-stream"),
 ]

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from asgiref.sync import async_to_sync
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -14,7 +15,9 @@ from rest_framework.views import APIView
 from apps.jobs.models import Job
 from apps.storage.responses import ByteStream
 from apps.telemetry import selectors
+from apps.telemetry.coalesce import as_data, coalesce
 from apps.telemetry.curves import INT64_MAX, INT64_MIN, StepRange, read_curves
+from apps.telemetry.feeds import wait_for_news
 from apps.telemetry.serializers import (
     CurvesQuerySerializer,
     CurvesSerializer,
@@ -25,6 +28,8 @@ from apps.telemetry.serializers import (
     PointsQuerySerializer,
     PointsSerializer,
     SeriesSerializer,
+    StreamQuerySerializer,
+    StreamSerializer,
     curve_json,
     log_page_json,
     series_json,
@@ -131,6 +136,25 @@ class LogDownloadView(JobTelemetryView):
         response["Content-Disposition"] = f'attachment; filename="{name}"'
         response["X-Content-Type-Options"] = "nosniff"
         return response
+
+
+class StreamView(JobTelemetryView):
+    """The live messages of a job for those who open no WebSocket."""
+
+    @extend_schema(operation_id="jobs_stream", parameters=[StreamQuerySerializer], responses=StreamSerializer)
+    def get(self, request: Request, id: UUID) -> Response:
+        """Read what came after `after`, waiting up to `wait_s` seconds for something to come.
+
+        A message is `{seq, data}`; `{"type": "snapshot", "seq"}` says that too much was missed to tell one by one.
+        """
+        job, query = self.get_job(id), self.parse(StreamQuerySerializer)
+        news = async_to_sync(wait_for_news)(job.pk, after=query["after"], wait_s=query["wait_s"])
+        messages: list[dict[str, Any]] = [
+            {"seq": seq, "data": as_data(coalesce(items))} for seq, items in news.entries
+        ]
+        if news.is_snapshot:
+            messages = [{"type": "snapshot", "seq": news.seq}]
+        return Response({"seq": news.seq, "messages": messages})
 
 
 def _source(job: Job, query: dict[str, Any]) -> selectors.LogSource:

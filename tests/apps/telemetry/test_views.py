@@ -1,9 +1,12 @@
 """What people read: series, curves and logs, down to the odd bytes."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
 
 from tests.apps.telemetry.conftest import NodeVoice, World
 
@@ -149,6 +152,27 @@ def test_log_of_the_newest_attempt_that_spoke_is_shown(world: World, node: NodeV
     node.run(node.log(world.allocation, 0, b"new"))
     assert (get(world, "logs")["text"], get(world, "logs", attempt=1)["text"]) == ("new", "old")
     assert get(world, "logs", rank=7)["text"] == ""
+
+
+def test_stream_without_a_socket(world: World, node: NodeVoice) -> None:
+    assert get(world, "stream", after=0) == {"seq": 0, "messages": []}
+    node.run(node.metrics(world.allocation, 0, 1), node.log(world.allocation, 0, b"hi\n"))
+    answer = get(world, "stream", after=0, wait_s=5)
+    assert answer["seq"] == 2
+    assert [(message["seq"], message["data"]["kind"]) for message in answer["messages"]] == [(1, "metrics"), (2, "logs")]
+    assert get(world, "stream", after=2, wait_s=0.1) == {"seq": 2, "messages": []}
+    assert get(world, "stream", after=7)["messages"] == [{"type": "snapshot", "seq": 2}]
+
+
+def test_waiting_reader_is_answered_when_something_comes(world: World, node: NodeVoice) -> None:
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(get, world, "stream", after=0, wait_s=10)
+        time.sleep(0.5)
+        begun = time.monotonic()
+        node.run(node.metrics(world.allocation, 0, 1))
+        assert waiting.result(timeout=10)["seq"] == 1
+        assert time.monotonic() - begun < 2.0
+        pool.submit(connection.close).result()
 
 
 PATHS = [
