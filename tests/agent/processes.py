@@ -47,6 +47,11 @@ class AgentProcess:
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(timeout_s)
 
+    def wait(self, *, timeout_s: float = 30.0) -> int:
+        """Wait until it ends by itself; its exit code."""
+        assert self._process is not None
+        return self._process.wait(timeout_s)
+
     def kill(self) -> None:
         """End it as the kernel does."""
         if self._process is not None and self._process.poll() is None:

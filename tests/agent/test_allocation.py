@@ -48,7 +48,13 @@ def kinds(stored: Stored) -> list[str]:
 def test_offer_in_heartbeat_is_claimed_launched_and_accounted_for(
     plane: ControlPlane, node: Node, settings: AgentSettings
 ) -> None:
-    steps: list[list[object]] = [["phase", "train"], ["metrics", 5, 0.01], ["print", "hello"], ["checkpoint", 5, 3500], ["model", 10]]
+    steps: list[list[object]] = [
+        ["phase", "train"],
+        ["metrics", 5, 0.01],
+        ["print", "hello"],
+        ["checkpoint", 5, 3500],
+        ["model", 10],
+    ]
     stored = plane.add(make_order([*steps, ["finish"]]))
     report = exit_of(stored)
     assert (report.outcome, report.exit_codes) == (Outcome.SUCCEEDED, (0, 0))
