@@ -4,7 +4,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from torch.distributed import HashStore
+from torch._C._distributed_c10d import HashStore
 
 from workers.contract.run import ControlFile, StopMode
 from workers.runtime.control import StopRequested, StopWatch

@@ -47,9 +47,12 @@ def test_nothing_follows_a_terminal_event(tmp_path: Path) -> None:
 
 def test_threads_do_not_mix_lines(tmp_path: Path) -> None:
     with EventWriter(tmp_path, 0) as events:
-        threads = [
-            threading.Thread(target=lambda: [events.metrics(step, {"x": 1.0}) for step in range(50)]) for _ in range(4)
-        ]
+
+        def emit() -> None:
+            for step in range(50):
+                events.metrics(step, {"x": 1.0})
+
+        threads = [threading.Thread(target=emit) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
