@@ -13,30 +13,36 @@ function shareOf(job: JobSummary): number {
 export function phaseText(job: JobSummary): string {
   const { phase, phase_progress: done, step } = job.progress;
   if (!phase || isFinal(job.state) || (phase === "train" && step > 0)) return "";
-  const share = done !== null && done !== undefined && done > 0 ? ` ${formatPct(done)}` : "";
+  const share = done !== null && done > 0 ? ` ${formatPct(done)}` : "";
   return `${humanize(phase)}${share}`;
+}
+
+function stepsText(job: JobSummary): string {
+  const { step, total_steps: total } = job.progress;
+  return total > 0 ? `${formatNumber(step)} / ${formatNumber(total)}` : "";
 }
 
 export function JobProgress({ job, isDense = false }: { job: JobSummary; isDense?: boolean }) {
   const share = shareOf(job);
   const phase = phaseText(job);
-  const { step, total_steps: total } = job.progress;
-  const steps = total > 0 ? `${formatNumber(step)} / ${formatNumber(total)}` : "";
+  const steps = stepsText(job);
+  const text = isDense ? phase || steps : [steps && `Step ${steps}`, phase].filter(Boolean).join(" - ");
+  const size = isDense ? { bar: 4, gap: 2, color: "dimmed" } : { bar: 8, gap: 4, color: "inherit" };
   return (
     <Box miw={isDense ? 110 : undefined}>
       <Group justify="space-between" gap={6} wrap="nowrap">
-        <Text fz="xs" className="tabular" c={isDense ? "dimmed" : undefined} truncate data-testid="job-steps">
-          {isDense ? phase || steps || "-" : [steps && `Step ${steps}`, phase].filter(Boolean).join(" - ") || "-"}
+        <Text fz="xs" className="tabular" c={size.color} truncate data-testid="job-steps">
+          {text || "-"}
         </Text>
         <Text fz="xs" className="tabular" c="dimmed">
-          {total > 0 && formatPct(share)}
+          {steps && formatPct(share)}
         </Text>
       </Group>
       <Progress
         value={share * 100}
         color={JOB_STATES[job.state].color}
-        size={isDense ? 4 : 8}
-        mt={isDense ? 2 : 4}
+        size={size.bar}
+        mt={size.gap}
         aria-label={`Progress of ${job.name}`}
         transitionDuration={300}
       />

@@ -54,7 +54,7 @@ export function LineChart(props: LineChartProps) {
       const smoothed =
         smoothing > 0 ? raw.map(({ steps, values }) => ({ steps, values: smooth(values, smoothing) })) : [];
       const isZoomed = isZoomedIn(made);
-      made.setData(align([...raw, ...smoothed], isLog) as uPlot.AlignedData, !isZoomed);
+      made.setData(align([...raw, ...smoothed], isLog), !isZoomed);
       if (isZoomed) made.redraw();
       element.dataset["points"] = String(Math.max(0, ...raw.map((curve) => curve.steps.length)));
       element.dataset["lastStep"] = String(Math.max(-1, ...raw.map((curve) => curve.steps.at(-1) ?? -1)));

@@ -7,9 +7,10 @@ import { notifyDone, notifyError } from "@/components/notify";
 import { Panel } from "@/components/panel";
 import { RelativeTime } from "@/components/relative-time";
 import { Stat } from "@/components/stat";
-import type { Device, Node } from "@/lib/api-types";
+import type { Node } from "@/lib/api-types";
 import { formatBytes } from "@/lib/format";
 import { useDrainNode } from "@/lib/queries/cluster";
+import { slotsOf, type Slot } from "./slots";
 import classes from "./node-panel.module.css";
 
 function NodeBadge({ node }: { node: Node }) {
@@ -32,18 +33,20 @@ function NodeBadge({ node }: { node: Node }) {
   );
 }
 
-function Slot({ device }: { device: Device }) {
-  const hint = `Slot ${device.index}: ${device.name || device.kind}, ${device.job ? "in use" : "free"}`;
+function SlotMark({ slot }: { slot: Slot }) {
+  const use = slot.isFree ? "free" : slot.jobName || "in use";
+  const hint = `Slot ${slot.index}: ${slot.name}, ${use}`;
+  const common = { className: classes.slot, "aria-label": hint, "data-used": !slot.isFree || undefined };
   return (
     <Tooltip label={hint}>
-      {device.job ? (
-        <Link to={`/jobs/${device.job}`} className={classes.slot} data-used aria-label={hint}>
-          {device.index}
-        </Link>
-      ) : (
-        <span className={classes.slot} role="img" aria-label={hint}>
-          {device.index}
+      {slot.jobId === null ? (
+        <span role="img" {...common}>
+          {slot.index}
         </span>
+      ) : (
+        <Link to={`/jobs/${slot.jobId}`} {...common}>
+          {slot.index}
+        </Link>
       )}
     </Tooltip>
   );
@@ -75,8 +78,8 @@ export function NodePanel({ node }: { node: Node }) {
         <Stat label="Fork server">{node.forkserver_ready ? "Warm" : "Not ready"}</Stat>
       </SimpleGrid>
       <div className={classes.slots}>
-        {node.devices.map((device) => (
-          <Slot key={device.id} device={device} />
+        {slotsOf(node).map((slot) => (
+          <SlotMark key={slot.id} slot={slot} />
         ))}
       </div>
       <Text fz="xs" c="dimmed" mt="xs">

@@ -16,11 +16,9 @@ import { formatBytes, formatCount } from "@/lib/format";
 import { datasetsQuery } from "@/lib/queries/datasets";
 import { useProject } from "@/lib/use-project";
 import { NewDatasetForm } from "./new-dataset-form";
-import { statisticsOf } from "./statistics";
 import { VersionBadge } from "./version-badge";
 
-const documentsOf = ({ latest_version: version }: Dataset) =>
-  version?.statistics ? formatCount(statisticsOf(version.statistics).documents) : "-";
+const documentsOf = ({ latest_version: version }: Dataset) => formatCount(version?.statistics?.documents);
 
 const COLUMNS: Column<Dataset>[] = [
   {

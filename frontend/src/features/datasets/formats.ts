@@ -1,5 +1,7 @@
 /** How documents may lie in the files. */
-export const FORMATS = [
+import type { Dataset } from "@/lib/api-types";
+
+export const FORMATS: { value: Dataset["format"]; label: string }[] = [
   { value: "auto", label: "By file name" },
   { value: "text", label: "Text, one document a file" },
   { value: "jsonl", label: "JSON Lines, field text" },

@@ -1,7 +1,7 @@
 /** How long the documents are: one bar for each doubling of length. */
 import { Box, Group, Text, Tooltip } from "@mantine/core";
 import { formatCount } from "@/lib/format";
-import type { LengthBucket } from "./statistics";
+import type { LengthBucket } from "@/lib/api-types";
 import classes from "./length-histogram.module.css";
 
 export function LengthHistogram({ buckets }: { buckets: LengthBucket[] }) {
@@ -11,8 +11,8 @@ export function LengthHistogram({ buckets }: { buckets: LengthBucket[] }) {
       <div className={classes.bars}>
         {buckets.map((bucket) => (
           <Tooltip
-            key={bucket.from}
-            label={`${formatCount(bucket.documents)} documents of ${formatCount(bucket.from)} to ${formatCount(bucket.to)} characters`}
+            key={bucket.min_characters}
+            label={`${formatCount(bucket.documents)} documents of ${formatCount(bucket.min_characters)} to ${formatCount(bucket.max_characters)} characters`}
           >
             <div className={classes.slot}>
               <div className={classes.bar} style={{ height: `${(bucket.documents / most) * 100}%` }} />
@@ -22,13 +22,13 @@ export function LengthHistogram({ buckets }: { buckets: LengthBucket[] }) {
       </div>
       <Group justify="space-between" mt={4}>
         <Text fz="xs" c="dimmed">
-          {formatCount(buckets[0]?.from)}
+          {formatCount(buckets[0]?.min_characters)}
         </Text>
         <Text fz="xs" c="dimmed">
           Characters in a document
         </Text>
         <Text fz="xs" c="dimmed">
-          {formatCount(buckets.at(-1)?.to)}
+          {formatCount(buckets.at(-1)?.max_characters)}
         </Text>
       </Group>
     </Box>

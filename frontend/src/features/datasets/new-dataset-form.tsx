@@ -66,7 +66,7 @@ export function NewDatasetForm({ project, onDone }: NewDatasetFormProps) {
           label="Format"
           data={FORMATS}
           value={format}
-          onChange={(value) => setFormat((value ?? "auto") as Dataset["format"])}
+          onChange={(value) => setFormat(value ?? "auto")}
           allowDeselect={false}
         />
         <FileDrop hint={UPLOAD_HINT} onFiles={uploads.add} />

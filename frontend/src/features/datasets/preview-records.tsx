@@ -1,31 +1,32 @@
-/** Records as they are, shortened. */
-import { Paper, Stack, Text } from "@mantine/core";
+/** The beginning of the first documents, and where each stands. */
+import { Alert, Paper, Stack, Text } from "@mantine/core";
+import type { Preview } from "@/lib/api-types";
 
-const SHOWN_CHARACTERS = 1_200;
-
-function recordText(record: unknown): string {
-  if (typeof record === "string") return record;
-  if (typeof record === "object" && record !== null) {
-    const text = (record as Record<string, unknown>)["text"];
-    if (typeof text === "string") return text;
-  }
-  return JSON.stringify(record, null, 2);
-}
-
-export function PreviewRecords({ preview }: { preview: { records: unknown[] } }) {
+export function PreviewRecords({ preview }: { preview: Preview }) {
   return (
     <Stack gap="xs">
-      {preview.records.map((record, index) => {
-        const text = recordText(record);
-        return (
-          <Paper key={index} p="xs" bg="var(--mantine-color-default-hover)" mah={220} style={{ overflow: "auto" }}>
-            <Text ff="monospace" fz="xs" style={{ whiteSpace: "pre-wrap", overflowWrap: "anywhere" }}>
-              {text.slice(0, SHOWN_CHARACTERS)}
-              {text.length > SHOWN_CHARACTERS && " ..."}
-            </Text>
-          </Paper>
-        );
-      })}
+      {preview.records.map((record, index) => (
+        <Paper key={index} p="xs" bg="var(--mantine-color-default-hover)">
+          <Text fz="xs" c="dimmed" mb={4} style={{ overflowWrap: "anywhere" }}>
+            {record.file}
+            {record.place !== null && `, record ${record.place}`}
+          </Text>
+          <Text
+            ff="monospace"
+            fz="xs"
+            mah={180}
+            style={{ whiteSpace: "pre-wrap", overflow: "auto", overflowWrap: "anywhere" }}
+          >
+            {record.text}
+            {record.is_truncated && " ..."}
+          </Text>
+        </Paper>
+      ))}
+      {preview.error && (
+        <Alert color="yellow" variant="light">
+          {preview.error}
+        </Alert>
+      )}
     </Stack>
   );
 }

@@ -11,7 +11,6 @@ import { formatBytes, formatCount } from "@/lib/format";
 import { datasetPreviewQuery } from "@/lib/queries/datasets";
 import { LengthHistogram } from "./length-histogram";
 import { PreviewRecords } from "./preview-records";
-import { statisticsOf } from "./statistics";
 
 export function VersionDetail({ version }: { version: DatasetVersion }) {
   if (version.state === "failed") {
@@ -40,7 +39,7 @@ function StatisticsPanel({ version }: { version: DatasetVersion }) {
       </Panel>
     );
   }
-  const numbers = statisticsOf(version.statistics);
+  const numbers = version.statistics;
   return (
     <Panel
       title={`Version ${version.number}`}
@@ -50,12 +49,12 @@ function StatisticsPanel({ version }: { version: DatasetVersion }) {
       <SimpleGrid cols={{ base: 2, xs: 3, md: 6 }} mb="md">
         <Stat label="Documents">{formatCount(numbers.documents)}</Stat>
         <Stat label="Characters">{formatCount(numbers.characters)}</Stat>
-        <Stat label="Mean length">{formatCount(Math.round(numbers.meanCharacters))}</Stat>
-        <Stat label="Longest">{formatCount(numbers.longestCharacters)}</Stat>
+        <Stat label="Mean length">{formatCount(Math.round(numbers.mean_characters))}</Stat>
+        <Stat label="Longest">{formatCount(numbers.longest_characters)}</Stat>
         <Stat label="Files">{formatCount(numbers.files)}</Stat>
         <Stat label="Size">{formatBytes(numbers.bytes)}</Stat>
       </SimpleGrid>
-      <LengthHistogram buckets={numbers.histogram} />
+      <LengthHistogram buckets={numbers.length_histogram} />
     </Panel>
   );
 }

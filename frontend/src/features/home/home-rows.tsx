@@ -4,7 +4,7 @@ import { JobProgress } from "@/components/job-progress";
 import { JobStateBadge } from "@/components/job-state-badge";
 import { RelativeTime } from "@/components/relative-time";
 import { TextLink } from "@/components/text-link";
-import type { JobSummary, ModelVersion } from "@/lib/api-types";
+import type { JobSummary, ModelVersionSummary } from "@/lib/api-types";
 import { formatCount, formatDuration, formatNumber, toNumber } from "@/lib/format";
 
 export function ActiveJob({ job }: { job: JobSummary }) {
@@ -46,7 +46,7 @@ export function EndedJob({ job }: { job: JobSummary }) {
   );
 }
 
-export function VersionRow({ version }: { version: ModelVersion }) {
+export function VersionRow({ version }: { version: ModelVersionSummary }) {
   return (
     <Group justify="space-between" gap="xs" wrap="nowrap">
       <TextLink to={`/model-versions/${version.id}`} fz="sm" truncate>

@@ -57,7 +57,7 @@ function groupOf(key: string): GroupRule {
 /** Sort a job's series into charts, in the order a person asks for them. */
 export function chartGroups(series: Pick<Series, "key" | "rank">[]): ChartGroup[] {
   const ranksOf = new Map<string, Set<number>>();
-  for (const { key, rank } of series) ranksOf.set(key, (ranksOf.get(key) ?? new Set()).add(rank ?? 0));
+  for (const { key, rank } of series) ranksOf.set(key, (ranksOf.get(key) ?? new Set()).add(rank));
   const groups = new Map<string, ChartGroup>();
   for (const [key, ranks] of [...ranksOf].sort(([a], [b]) => a.length - b.length || a.localeCompare(b))) {
     const { id, title, unit } = groupOf(key);

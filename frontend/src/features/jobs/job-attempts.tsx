@@ -34,7 +34,7 @@ function AttemptPanel({ attempt }: { attempt: Attempt }) {
       title={`Attempt ${attempt.number}`}
       actions={
         <Badge variant="light" color="gray" tt="none">
-          {humanize(attempt.outcome || attempt.state)}
+          {humanize(attempt.state === "ended" ? attempt.outcome : attempt.state)}
         </Badge>
       }
     >

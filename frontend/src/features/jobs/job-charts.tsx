@@ -17,7 +17,7 @@ export default function JobCharts({ job, live }: { job: JobSummary; live: JobLiv
   const [settings, change] = useChartSettings();
   const isDark = useComputedColorScheme("light") === "dark";
   // the list comes again whenever a key is new; the same keys must keep the same charts
-  const names = series.map((item) => `${item.rank ?? 0}/${item.key}`).join("|");
+  const names = series.map((item) => `${item.rank}/${item.key}`).join("|");
   // eslint-disable-next-line react-hooks/exhaustive-deps
   const groups = useMemo(() => chartGroups(series), [names]);
   const [first, ...others] = groups;

@@ -8,15 +8,16 @@ import { EmptyState } from "@/components/empty-state";
 import { ErrorPanel } from "@/components/error-panel";
 import { RowsSkeleton } from "@/components/loading";
 import { Page } from "@/components/page";
+import type { JobKind } from "@/lib/api-types";
 import { Panel } from "@/components/panel";
-import { jobsQuery, type JobFilter } from "@/lib/queries/jobs";
+import { jobsQuery, type JobFilter, type JobPage } from "@/lib/queries/jobs";
 import { useProject } from "@/lib/use-project";
 import { JOB_COLUMNS } from "./job-columns";
 import { JobFilters } from "./job-filters";
 
 const PAGE_SIZE = 50;
 const NEWEST_FIRST = "-created_at";
-const FILTERS = ["state", "kind", "search", "ordering", "cursor"] as const;
+const FILTERS = ["state", "search", "ordering", "cursor"] as const;
 
 function filterOf(search: URLSearchParams, project: string | undefined): JobFilter {
   const filter: JobFilter = { page_size: PAGE_SIZE };
@@ -24,9 +25,21 @@ function filterOf(search: URLSearchParams, project: string | undefined): JobFilt
     const value = search.get(name);
     if (value) filter[name] = value;
   }
+  const kind = search.get("kind");
+  if (kind) filter.kind = kind as JobKind; // one that does not exist is refused by the server
   if (project) filter.project = project;
   return filter;
 }
+
+function isFiltered(search: URLSearchParams): boolean {
+  return ["state", "kind", "search"].some((name) => search.has(name));
+}
+
+const NEW_JOB = (
+  <Button component={Link} to="/jobs/new" leftSection={<IconPlus size={16} />}>
+    New job
+  </Button>
+);
 
 export default function JobsPage() {
   const [search, setSearch] = useSearchParams();
@@ -46,64 +59,76 @@ export default function JobsPage() {
       },
       { replace: true },
     );
-  const isFiltered = ["state", "kind", "search"].some((name) => search.has(name));
-  const newJob = (
-    <Button component={Link} to="/jobs/new" leftSection={<IconPlus size={16} />}>
-      New job
+  if (error && !page) {
+    return (
+      <Page title="Jobs" actions={NEW_JOB}>
+        <ErrorPanel error={error} onRetry={() => void refetch()} />
+      </Page>
+    );
+  }
+  return (
+    <Page title="Jobs" actions={NEW_JOB}>
+      <Panel isFlush testId="jobs-table">
+        <JobFilters search={search} onChange={change} />
+        {page ? <JobRows page={page} search={search} onChange={change} /> : <RowsSkeleton count={8} />}
+      </Panel>
+    </Page>
+  );
+}
+
+interface JobRowsProps {
+  page: JobPage;
+  search: URLSearchParams;
+  onChange: (changes: Record<string, string>) => void;
+}
+
+function JobRows({ page, search, onChange }: JobRowsProps) {
+  if (page.jobs.length === 0) return <NoJobs hasFilter={isFiltered(search)} />;
+  return (
+    <>
+      <DataTable
+        label="Jobs"
+        columns={JOB_COLUMNS}
+        rows={page.jobs}
+        rowKey={(job) => job.id}
+        ordering={search.get("ordering") ?? NEWEST_FIRST}
+        onOrder={(ordering) => onChange({ ordering })}
+      />
+      {(page.next ?? page.previous) !== null && <Pager page={page} onChange={onChange} />}
+    </>
+  );
+}
+
+function Pager({ page, onChange }: Pick<JobRowsProps, "page" | "onChange">) {
+  const button = (label: string, cursor: string | null) => (
+    <Button size="xs" variant="default" disabled={!cursor} onClick={() => onChange({ cursor: cursor ?? "" })}>
+      {label}
     </Button>
   );
   return (
-    <Page title="Jobs" actions={newJob}>
-      {error && !page ? (
-        <ErrorPanel error={error} onRetry={() => void refetch()} />
-      ) : (
-        <Panel isFlush testId="jobs-table">
-          <JobFilters search={search} onChange={change} />
-          {!page && <RowsSkeleton count={8} />}
-          {page && page.jobs.length > 0 && (
-            <DataTable
-              label="Jobs"
-              columns={JOB_COLUMNS}
-              rows={page.jobs}
-              rowKey={(job) => job.id}
-              ordering={search.get("ordering") ?? NEWEST_FIRST}
-              onOrder={(ordering) => change({ ordering })}
-            />
-          )}
-          {page?.jobs.length === 0 && (
-            <EmptyState
-              icon={IconListDetails}
-              title={isFiltered ? "No job matches the filter" : "No jobs yet"}
-              description={
-                isFiltered
-                  ? "Change or clear the filter to see others."
-                  : "A job trains a model or samples from one. Give it a dataset and some slots, and watch it here."
-              }
-              action={isFiltered ? undefined : newJob}
-            />
-          )}
-          {page && (page.next ?? page.previous) !== null && (
-            <Group justify="flex-end" p="sm" gap="xs">
-              <Button
-                size="xs"
-                variant="default"
-                disabled={!page.previous}
-                onClick={() => change({ cursor: page.previous ?? "" })}
-              >
-                Previous
-              </Button>
-              <Button
-                size="xs"
-                variant="default"
-                disabled={!page.next}
-                onClick={() => change({ cursor: page.next ?? "" })}
-              >
-                Next
-              </Button>
-            </Group>
-          )}
-        </Panel>
-      )}
-    </Page>
+    <Group justify="flex-end" p="sm" gap="xs">
+      {button("Previous", page.previous)}
+      {button("Next", page.next)}
+    </Group>
+  );
+}
+
+function NoJobs({ hasFilter }: { hasFilter: boolean }) {
+  if (hasFilter) {
+    return (
+      <EmptyState
+        icon={IconListDetails}
+        title="No job matches the filter"
+        description="Change or clear the filter to see others."
+      />
+    );
+  }
+  return (
+    <EmptyState
+      icon={IconListDetails}
+      title="No jobs yet"
+      description="A job trains a model or samples from one. Give it a dataset and some slots, and watch it here."
+      action={NEW_JOB}
+    />
   );
 }

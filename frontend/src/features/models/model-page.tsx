@@ -6,12 +6,12 @@ import { Page } from "@/components/page";
 import { Panel } from "@/components/panel";
 import { RelativeTime } from "@/components/relative-time";
 import { TextLink } from "@/components/text-link";
-import type { ModelVersion } from "@/lib/api-types";
+import type { ModelVersionSummary } from "@/lib/api-types";
 import { formatBytes, formatCount, formatNumber, humanize, toNumber } from "@/lib/format";
 import { modelQuery, modelVersionsQuery } from "@/lib/queries/models";
 import { useRequiredParam } from "@/lib/use-required-param";
 
-const COLUMNS: Column<ModelVersion>[] = [
+const COLUMNS: Column<ModelVersionSummary>[] = [
   {
     key: "name",
     header: "Version",

@@ -9,8 +9,13 @@ export function VersionLineage({ version }: { version: ModelVersion }) {
   return (
     <Panel title="Lineage" testId="version-lineage">
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
-        <Stat label="Made by">{version.job ? <TextLink to={`/jobs/${version.job}`}>Training job</TextLink> : "-"}</Stat>
-        <Stat label="Dataset">{version.dataset_version ?? "-"}</Stat>
+        <Stat label="Dataset">
+          {version.dataset ? (
+            <TextLink to={`/datasets/${version.dataset}`}>{version.dataset_version}</TextLink>
+          ) : (
+            (version.dataset_version ?? "-")
+          )}
+        </Stat>
         <Stat label="Parent">
           {version.parent ? (
             <TextLink to={`/model-versions/${version.parent}`}>{version.parent}</TextLink>

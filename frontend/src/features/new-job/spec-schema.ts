@@ -26,13 +26,18 @@ function resolveReference(reference: string, root: Json): Json {
   return isObject(here) ? here : {};
 }
 
+function without(schema: Json, keys: string[]): Json {
+  return Object.fromEntries(Object.entries(schema).filter(([key]) => !keys.includes(key)));
+}
+
 function withoutNull(schema: Json): Json {
-  const options = schema["anyOf"];
+  const options: unknown = schema["anyOf"];
   if (!Array.isArray(options)) return schema;
   const real = options.filter((option) => !(isObject(option) && option["type"] === "null"));
-  const [only] = real;
+  const only: unknown = real[0];
   if (real.length !== 1 || !isObject(only) || options.length !== 2) return schema;
-  const { anyOf: _anyOf, default: fallback, ...rest } = schema;
+  const fallback = schema["default"];
+  const rest = without(schema, ["anyOf", "default"]);
   // an empty field is left out of the spec, which means the same as null
   return fallback === null || fallback === undefined ? { ...only, ...rest } : { ...only, ...rest, default: fallback };
 }
@@ -56,8 +61,7 @@ function prepare(value: unknown, root: Json, trail: string[]): unknown {
 }
 
 export function prepareSchema(schema: Json): RJSFSchema {
-  const { $defs: _definitions, title: _title, description: _description, ...root } = schema;
-  return prepare(root, schema, []) as RJSFSchema;
+  return prepare(without(schema, ["$defs", "title", "description"]), schema, []) as RJSFSchema;
 }
 
 const PICKERS: Record<string, string> = { dataset: "dataset", model: "modelVersion", prompt: "textarea" };

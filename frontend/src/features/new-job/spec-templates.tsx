@@ -5,8 +5,6 @@ import type { ReactNode } from "react";
 import { humanize } from "@/lib/format";
 import { layoutOf } from "./spec-schema";
 
-type Json = Record<string, unknown>;
-
 const ADVANCED = "advanced";
 
 function Fields({ children }: { children: ReactNode }) {
@@ -39,7 +37,7 @@ function Sections({ sections, open }: { sections: Section[]; open: string[] }) {
 }
 
 function Root({ schema, properties }: ObjectFieldTemplateProps) {
-  const layout = layoutOf(schema as Json);
+  const layout = layoutOf(schema);
   const content = (names: string[]) =>
     properties.filter((item) => names.includes(item.name)).map((item) => item.content);
   const titleOf = (name: string) => {

@@ -60,7 +60,7 @@ function unitToError(unit: OutputUnit): RJSFValidationError {
 }
 
 export function validateSpec(schema: Json, data: unknown): RJSFValidationError[] {
-  const validator = new Validator(concreteSchema(schema, data) as Schema, "2020-12", false);
+  const validator = new Validator(concreteSchema(schema, data), "2020-12", false);
   return validator
     .validate(data)
     .errors.filter((unit) => !SUMMARIES.has(unit.keyword))
@@ -69,13 +69,15 @@ export function validateSpec(schema: Json, data: unknown): RJSFValidationError[]
 
 export const specValidator: ValidatorType = {
   validateFormData(data: unknown, schema: RJSFSchema): ValidationData<unknown> {
-    const errors = validateSpec(schema as Json, data);
+    const errors = validateSpec(schema, data);
     return { errors, errorSchema: toErrorSchema(errors) };
   },
   isValid(schema: RJSFSchema, data: unknown): boolean {
     return new Validator(schema as Schema, "2020-12", true).validate(data).valid;
   },
+  // rjsf asks for the result in a type of the caller's choice
+  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters
   rawValidation<Result>(schema: RJSFSchema, data: unknown): { errors?: Result[] } {
-    return { errors: validateSpec(schema as Json, data) as Result[] };
+    return { errors: validateSpec(schema, data) as Result[] };
   },
 };

@@ -22,7 +22,10 @@ export interface LogSource {
   stream: "stdout" | "stderr";
 }
 
-type JobItem =
+/** Each item carries its own number: a message may hold several. */
+type JobItem = { seq?: number } & JobChange;
+
+type JobChange =
   | { kind: "job"; job: JobSummary }
   | { kind: "metrics"; attempt: number; rank: number; series: { key: string; steps: number[]; values: unknown[] }[] }
   | ({ kind: "logs"; start: number; stop: number; text: string } & LogSource)
@@ -68,7 +71,8 @@ export class JobLive {
     return store;
   }
 
-  private receive(item: JobItem, seq: number): void {
+  private receive(item: JobItem, messageSeq: number): void {
+    const seq = item.seq ?? messageSeq;
     if (item.kind === "batch") for (const inner of item.items) this.receive(inner, seq);
     else if (item.kind === "metrics") {
       const series = item.series.map((entry) => ({ ...entry, values: numbersOf(entry.values) }));
@@ -102,7 +106,12 @@ export class JobLive {
         params: { path: { id: this.jobId }, query: { key, rank, max_points: MAX_POINTS } },
       }),
     );
-    return { steps: points.steps, values: numbersOf(points.values), seq: points.seq };
+    return {
+      steps: points.steps,
+      values: numbersOf(points.values),
+      attempt: points.attempts.at(-1)?.attempt ?? 0,
+      seq: points.seq,
+    };
   }
 
   private logLoader(source: LogSource) {

@@ -14,6 +14,8 @@ export interface CurveData {
 }
 
 export interface CurveAnswer extends CurveData {
+  /** The newest attempt that has points in it. */
+  attempt: number;
   /** The stream's sequence number that the answer was read at. */
   seq: number;
 }
@@ -105,6 +107,7 @@ export class MetricStore {
       const answer = await this.load(key, rank);
       curve.steps = [...answer.steps];
       curve.values = [...answer.values];
+      curve.attempt = answer.attempt;
       curve.seq = answer.seq;
       for (const late of curve.waiting) if (late.seq > answer.seq) this.grow(curve, late.attempt, late.data);
     } catch {

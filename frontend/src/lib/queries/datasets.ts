@@ -1,7 +1,7 @@
 /** Datasets, their versions and first records. */
 import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
 import { api, unwrap } from "@/lib/api";
-import type { DatasetVersion, FileEntry } from "@/lib/api-types";
+import type { CreateDataset, DatasetVersion, FileEntry } from "@/lib/api-types";
 
 const READING_MS = 1_500; // statistics are computed in the background; look again until they are there
 
@@ -46,8 +46,7 @@ export function datasetPreviewQuery(versionId: string) {
 export function useCreateDataset() {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (body: { project: string; name: string; description: string; format: string }) =>
-      unwrap(api.POST("/api/v1/datasets", { body })),
+    mutationFn: (body: CreateDataset) => unwrap(api.POST("/api/v1/datasets", { body })),
     onSuccess: () => client.invalidateQueries({ queryKey: ["datasets"] }),
   });
 }

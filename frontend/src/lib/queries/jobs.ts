@@ -1,11 +1,11 @@
 /** Jobs and what belongs to one: events, attempts, checkpoints, series, points, logs. */
 import { keepPreviousData, queryOptions, useMutation, useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { api, cursorOf, unwrap } from "@/lib/api";
-import type { JobEvent, JobSummary, SubmitJob } from "@/lib/api-types";
+import type { JobEvent, JobKind, JobSummary, SubmitJob } from "@/lib/api-types";
 
 export interface JobFilter {
   state?: string;
-  kind?: string;
+  kind?: JobKind;
   project?: string;
   search?: string;
   ordering?: string;

@@ -1,6 +1,7 @@
 /** API tokens: keys for programs, shown once. */
 import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
 import { api, unwrap } from "@/lib/api";
+import type { CreateToken } from "@/lib/api-types";
 
 export const tokensQuery = queryOptions({
   queryKey: ["tokens"],
@@ -10,8 +11,7 @@ export const tokensQuery = queryOptions({
 export function useCreateToken() {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (body: { name: string; scopes: string[]; expires_at: string | null }) =>
-      unwrap(api.POST("/api/v1/tokens", { body })),
+    mutationFn: (body: CreateToken) => unwrap(api.POST("/api/v1/tokens", { body })),
     onSuccess: () => client.invalidateQueries({ queryKey: tokensQuery.queryKey }),
   });
 }

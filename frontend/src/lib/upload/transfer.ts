@@ -46,7 +46,8 @@ async function putPart(uploadId: string, number: number, piece: Blob, signal: Ab
 async function withRetries(work: () => Promise<void>, delayMs: number, signal: AbortSignal): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await work();
+      await work();
+      return;
     } catch (error) {
       if (signal.aborted || isFinal(error) || attempt === TRIES) throw error;
       await new Promise((resolve) => setTimeout(resolve, delayMs * 2 ** (attempt - 1)));
