@@ -1,5 +1,6 @@
 """What people read: series, curves and logs, down to the odd bytes."""
 
+import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -169,7 +170,7 @@ def test_waiting_reader_is_answered_when_something_comes(world: World, node: Nod
         waiting = pool.submit(get, world, "stream", after=0, wait_s=10)
         time.sleep(0.5)
         begun = time.monotonic()
-        node.run(node.metrics(world.allocation, 0, 1))
+        node.run(node.metrics(world.allocation, 0, 1), asyncio.sleep(0.1))  # time for the hint to leave
         assert waiting.result(timeout=10)["seq"] == 1
         assert time.monotonic() - begun < 2.0
         pool.submit(connection.close).result()
