@@ -83,6 +83,7 @@ def visible_versions(user: AnyUser) -> QuerySet[DatasetVersion]:
 def resolve_version(*, project: Project, reference: str, field: str = "dataset") -> DatasetVersion:
     """Return the version that ``name`` (the latest) or ``name@3`` means in a project; it is ready to be read.
 
+    The project's own dataset comes first, then the workspace's only one of that name.
     ``field`` is the path that a refusal names, such as ``spec.data.dataset``.
 
     Raises:
@@ -93,12 +94,12 @@ def resolve_version(*, project: Project, reference: str, field: str = "dataset")
     if match is None:
         raise InvalidInput(f"{reference!r} is no dataset: write name or name@3.", field=field)
     name, number = match.group("name"), match.group("number")
-    versions = DatasetVersion.objects.filter(dataset__project=project, dataset__name=name, dataset__deleted_at=None)
-    if number:
-        versions = versions.filter(number=int(number))
-    version = versions.select_related("dataset", "file_set").order_by("-number").first()
+    dataset = _named_dataset(project, name, field)
+    versions = dataset.versions.select_related("dataset", "file_set").order_by("-number")
+    version = versions.filter(number=int(number)).first() if number else versions.first()
     if version is None:
-        raise InvalidInput(_why_none(project, name, number), field=field, code="dataset_not_found")
+        why = f"has no version {number}" if number else "has no version yet: add files to it first"
+        raise InvalidInput(f"Dataset {name!r} {why}.", field=field, code="dataset_not_found")
     if version.state == VersionState.PENDING:
         raise InvalidInput(
             f"{version} is still being read ({version.progress:.0%}).",
@@ -140,15 +141,18 @@ def _records(files: list[StoredFile]) -> Iterator[PreviewRecord]:
                 yield PreviewRecord(file.path, document.place, text, is_truncated=len(text) < len(document.text))
 
 
-def _why_none(project: Project, name: str, number: str | None) -> str:
-    latest = (
-        DatasetVersion.objects.filter(dataset__project=project, dataset__name=name, dataset__deleted_at=None)
-        .order_by("-number")
-        .values_list("number", flat=True)
-        .first()
+def _named_dataset(project: Project, name: str, field: str) -> Dataset:
+    """Find a dataset by name: in the project, else elsewhere in its workspace where only one has the name."""
+    named = Dataset.objects.filter(
+        workspace_id=project.workspace_id, name=name, deleted_at=None, project__deleted_at=None
     )
-    if number and latest:
-        return f"Dataset {name!r} has no version {number}; the latest is {latest}."
-    if Dataset.objects.filter(project=project, name=name, deleted_at=None).exists():
-        return f"Dataset {name!r} has no version yet: add files to it first."
-    return f"There is no dataset {name!r} in project {project.name!r}."
+    found = list(named.filter(project=project)) or list(named[:2])
+    if not found:
+        raise InvalidInput(f"There is no dataset {name!r} in this workspace.", field=field, code="dataset_not_found")
+    if len(found) > 1:
+        raise InvalidInput(
+            f"Several projects of this workspace have a dataset {name!r}, this one has none.",
+            field=field,
+            code="dataset_ambiguous",
+        )
+    return found[0]

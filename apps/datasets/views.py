@@ -4,7 +4,6 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
@@ -30,11 +29,7 @@ from apps.datasets.serializers import (
 from apps.projects.services import writable_project
 from apps.storage.responses import file_response
 from apps.storage.selectors import file_of_set, file_refs
-
-_DOWNLOAD = {
-    (200, "application/octet-stream"): OpenApiTypes.BINARY,
-    (206, "application/octet-stream"): OpenApiTypes.BINARY,
-}
+from apps.storage.serializers import DOWNLOAD_RESPONSES
 
 
 class DatasetViewSet(ListModelMixin, RetrieveModelMixin, GenericViewSet[Dataset]):
@@ -142,7 +137,7 @@ class DatasetVersionViewSet(RetrieveModelMixin, GenericViewSet[DatasetVersion]):
         """List the files with their digests."""
         return Response({"files": [file.model_dump() for file in file_refs(self.get_object().file_set)]})
 
-    @extend_schema(responses=_DOWNLOAD)
+    @extend_schema(responses=DOWNLOAD_RESPONSES)
     @action(detail=True, methods=["get"], url_path="files/<path:path>", url_name="file")
     def file(self, request: Request, pk: UUID, path: str) -> HttpResponseBase:
         """Download one file; Range is understood."""

@@ -118,7 +118,7 @@ class ModelSerializer(serializers.ModelSerializer[Model]):
     workspace = serializers.UUIDField(source="workspace_id", read_only=True)
     created_by = serializers.CharField(source="created_by.username", read_only=True, allow_null=True, default=None)
     latest_version = serializers.SerializerMethodField()
-    num_versions = serializers.IntegerField(read_only=True, default=0)
+    num_versions = serializers.IntegerField(read_only=True)
 
     class Meta:
         model = Model
@@ -140,7 +140,7 @@ class ModelSerializer(serializers.ModelSerializer[Model]):
     @extend_schema_field(ModelVersionSummarySerializer(allow_null=True))
     def get_latest_version(self, model: Model) -> Any:
         """Return the newest version, if there is one."""
-        found: list[ModelVersion] = getattr(model, "latest_versions", [])
+        found: list[ModelVersion] = model.latest_versions  # type: ignore[attr-defined]  # selectors.visible_models
         return ModelVersionSummarySerializer(found[0]).data if found else None
 
 

@@ -29,11 +29,8 @@ from apps.model_registry.serializers import (
 from apps.projects.services import writable_project
 from apps.storage.responses import archive_response, file_response
 from apps.storage.selectors import file_of_set, stored_files
+from apps.storage.serializers import DOWNLOAD_RESPONSES
 
-_BYTES = {
-    (200, "application/octet-stream"): OpenApiTypes.BINARY,
-    (206, "application/octet-stream"): OpenApiTypes.BINARY,
-}
 _ID_OR_NAME = OpenApiParameter("id", str, OpenApiParameter.PATH, description="Id, or name such as `tiny_v3`.")
 
 
@@ -56,7 +53,7 @@ class ModelViewSet(ListModelMixin, RetrieveModelMixin, GenericViewSet[Model]):
         actor = _user(request)
         project = writable_project(actor=actor, project_id=form.validated_data.pop("project"))
         model = services.create_model(actor=actor, project=project, **form.validated_data)
-        return Response(ModelSerializer(model).data, status=201)
+        return Response(ModelSerializer(self.get_queryset().get(pk=model.pk)).data, status=201)
 
     @extend_schema(request=ChangeModelSerializer, responses=ModelSerializer)
     def partial_update(self, request: Request, pk: UUID) -> Response:
@@ -143,7 +140,7 @@ class ModelVersionViewSet(ListModelMixin, GenericViewSet[ModelVersion]):
         services.delete_version(version=self.get_object(), actor=_user(request))
         return Response(status=204)
 
-    @extend_schema(parameters=[_ID_OR_NAME], responses=_BYTES)
+    @extend_schema(parameters=[_ID_OR_NAME], responses=DOWNLOAD_RESPONSES)
     @action(detail=True, methods=["get"], url_path="files/<path:path>", url_name="file")
     def file(self, request: Request, pk: str, path: str) -> HttpResponseBase:
         """Download one file; Range is understood."""

@@ -2,10 +2,18 @@
 
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 
 from apps.storage.services import MAX_FILE_BYTES, MAX_FILES
 from workers.contract.manifest import SHA256_PATTERN, FileRef
+
+DOWNLOAD_RESPONSES: dict[Any, Any] = {
+    (200, "application/octet-stream"): OpenApiTypes.BINARY,
+    (206, "application/octet-stream"): OpenApiTypes.BINARY,
+    (416, "application/problem+json"): {"$ref": "#/components/schemas/Problem"},
+}
+"""What ``file_response`` may answer, for OpenAPI."""
 
 
 class CreateUploadSerializer(serializers.Serializer[Any]):

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from django.http import HttpRequest
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -58,6 +58,7 @@ class UploadViewSet(GenericViewSet[Upload]):
         return _reply(self.get_object())
 
     @extend_schema(
+        parameters=[OpenApiParameter("number", {"type": "integer", "minimum": 0}, OpenApiParameter.PATH)],
         request={"application/octet-stream": OpenApiTypes.BINARY},
         responses={204: OpenApiResponse(description="The part is stored.")},
     )

@@ -28,7 +28,7 @@ def test_name_means_the_latest_and_a_number_that_one(project: Project, read_vers
     ("reference", "message"),
     [
         ("other", "There is no dataset 'other'"),
-        ("corpus@9", "has no version 9; the latest is 1"),
+        ("corpus@9", "has no version 9"),
         ("corpus@", "write name or name@3"),
         ("corpus@x", "write name or name@3"),
         ("@1", "write name or name@3"),
@@ -44,12 +44,26 @@ def test_unknown_reference_names_the_field(
     assert caught.value.errors[0].field == "spec.data.dataset"
 
 
-def test_datasets_of_other_projects_and_deleted_ones_are_unknown(
+def test_own_dataset_comes_first_then_the_workspaces_only_one(
+    project: Project, dataset: Dataset, read_version: MakeVersion, editor: User
+) -> None:
+    version = read_version({"a": b"one"})
+    sibling = ProjectFactory.create(workspace=project.workspace)
+    assert selectors.resolve_version(project=sibling, reference="corpus") == version
+    other = ProjectFactory.create(workspace=project.workspace)
+    services.create_dataset(actor=editor, project=other, name="corpus")
+    with pytest.raises(InvalidInput, match="Several projects"):
+        selectors.resolve_version(project=sibling, reference="corpus")
+    with pytest.raises(InvalidInput, match="has no version yet"):
+        selectors.resolve_version(project=other, reference="corpus")
+
+
+def test_datasets_of_other_workspaces_and_deleted_ones_are_unknown(
     project: Project, dataset: Dataset, read_version: MakeVersion, editor: User
 ) -> None:
     read_version({"a": b"one"})
     with pytest.raises(InvalidInput, match="There is no dataset"):
-        selectors.resolve_version(project=ProjectFactory.create(workspace=project.workspace), reference="corpus")
+        selectors.resolve_version(project=ProjectFactory.create(), reference="corpus")
     services.delete_dataset(dataset=dataset, actor=editor)
     with pytest.raises(InvalidInput, match="There is no dataset"):
         selectors.resolve_version(project=project, reference="corpus")
