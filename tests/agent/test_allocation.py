@@ -101,7 +101,7 @@ def test_killed_rank_ends_the_gang_at_once(plane: ControlPlane, node: Node) -> N
 
 
 def test_users_failure_is_told_with_its_traceback(plane: ControlPlane, node: Node) -> None:
-    steps = [["only", 1, ["fail", "user", "the loss is NaN at step 3"]], ["only", 0, ["sleep", 60]]]
+    steps: list[list[object]] = [["only", 1, ["fail", "user", "the loss is NaN at step 3"]], ["only", 0, ["sleep", 60]]]
     report = exit_of(plane.add(make_order(steps)))
     assert (report.outcome, report.failure_kind) == (Outcome.FAILED, FailureKind.USER)
     assert (report.reason, report.traceback) == ("the loss is NaN at step 3", "Traceback ...")
@@ -178,7 +178,7 @@ def test_allocation_the_server_does_not_list_is_killed(
 
 def test_log_bytes_arrive_as_they_are(plane: ControlPlane, node: Node) -> None:
     raw = b"10%\r20%\r\x00\x1b[31m\xe2\x82"  # a progress bar, NUL, colour and half a character
-    steps = [["bytes", raw.hex()], ["sleep", 0.3], ["bytes", b"\xac no newline".hex()], ["finish"]]
+    steps: list[list[object]] = [["bytes", raw.hex()], ["sleep", 0.3], ["bytes", b"\xac no newline".hex()], ["finish"]]
     stored = plane.add(make_order(steps, slots=1))
     exit_of(stored)
     assert stored.logs["0.stdout"] == raw + b"\xac no newline"
@@ -235,7 +235,7 @@ def test_order_of_an_allocation_this_agent_has_forgotten_is_launched(plane: Cont
 
 
 def test_checkpoint_that_its_run_deletes_is_uploaded_all_the_same(plane: ControlPlane, node: Node) -> None:
-    steps = [["checkpoint", 1, 400_000], ["sleep", 0.3], ["prune", 1], ["finish"]]
+    steps: list[list[object]] = [["checkpoint", 1, 400_000], ["sleep", 0.3], ["prune", 1], ["finish"]]
     stored = plane.add(make_order(steps, slots=1))
     exit_of(stored)
     assert kinds(stored) == ["running", "checkpoint", "exit"]

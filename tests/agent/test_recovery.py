@@ -42,7 +42,12 @@ def test_killed_agent_takes_its_ranks_along_and_its_next_life_accounts_for_them(
     plane: ControlPlane, agent: AgentProcess
 ) -> None:
     agent.start()
-    steps = [["metrics", 5, 0.01], ["print", "said"], ["checkpoint", 5, 2000], ["metrics", 1000, 0.02]]
+    steps: list[list[object]] = [
+        ["metrics", 5, 0.01],
+        ["print", "said"],
+        ["checkpoint", 5, 2000],
+        ["metrics", 1000, 0.02],
+    ]
     stored = plane.add(make_order(steps))
     wait_for(lambda: len(stored.points.get((1, "loss"), [])) > 10)
     family = agent.descendants()
@@ -173,7 +178,7 @@ def test_orphans_are_killed_with_their_children(session: "subprocess.Popen[bytes
     assert set(kill_orphans((record,), boot_id=read_boot_id())) == {session.pid, child.pid}
     assert session.wait(5) == -9
     assert wait_until_gone((record,), timeout_s=5)
-    assert are_dead([child])
+    wait_for(lambda: are_dead([child]))
 
 
 @pytest.mark.faults
