@@ -59,7 +59,7 @@ class Lab:
 
     def points(self, job_id: str, key: str) -> Any:
         """The series of one metric of rank 0: steps, times_us, values."""
-        return self.get(f"jobs/{job_id}/metrics/points", key=key, rank=0, max_points=100_000)["series"][0]
+        return self.get(f"jobs/{job_id}/metrics/points", key=key, rank=0, max_points=100_000)
 
     def last_attempt(self, job_id: str) -> Any:
         """The newest attempt of a job."""

@@ -17,7 +17,7 @@ from coxswain.stack.postgres import THROWAWAY_SETTINGS, PostgresServer
 from coxswain.stack.redis import RedisServer
 
 _TESTS = Path(__file__).parent
-_WITHOUT_SERVICES = {"architecture", "contract", "gpu", "runtime"}
+_WITHOUT_SERVICES = {"architecture", "contract", "e2e", "faults", "gpu", "runtime"}
 _OWNED_BY = "COX_TEST_SERVICES"  # set by the run that owns the services; xdist workers inherit it
 
 

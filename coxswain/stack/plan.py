@@ -127,9 +127,9 @@ def build_plan(
     port: int,
     postgres: PostgresServer | None,
     redis: RedisServer | None,
+    inherited: Mapping[str, str] = os.environ,
 ) -> Plan:
-    """Lay out the stack; a service is None when the environment names a running one."""
-    inherited = dict(os.environ)
+    """Lay out the stack; a service is None when the environment, ``inherited``, names a running one."""
     env = build_environment(
         options, paths, secrets, port=port, inherited=inherited,
         database_url=postgres.url if postgres else inherited["DATABASE_URL"],

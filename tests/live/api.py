@@ -105,8 +105,7 @@ class Api:
     def curve(self, job_id: str, key: str = "loss") -> dict[int, float]:
         """The whole curve of a job, rank 0, as the chart would show it."""
         answer = self.get(f"jobs/{job_id}/metrics/points", key=key, rank=0, max_points=100_000)
-        series = answer["series"][0]
-        steps, values = series["steps"], series["values"]
+        steps, values = answer["steps"], answer["values"]
         assert len(set(steps)) == len(steps), "a step is there twice"
         return dict(zip(steps, values, strict=True))
 

@@ -4,6 +4,7 @@ Everything is real: Postgres, Redis, uvicorn, the scheduler, a Celery worker, th
 processes and their environment are those of ``cox up`` (``coxswain.stack.plan``); only who restarts them differs.
 """
 
+import os
 import signal
 import subprocess
 import time
@@ -22,6 +23,9 @@ from coxswain.stack.secrets import load_secrets
 from coxswain.stack.spawn import spawn, stop_group, wait_until
 
 T = TypeVar("T")
+
+# What the test run's own services are named by: this stack has others.
+_OF_THE_TEST_RUN = ("DATABASE_", "REDIS_", "COX_", "DJANGO_")
 
 
 @dataclass
@@ -47,6 +51,7 @@ class LiveStack:
             port=choose_port(),
             postgres=PostgresServer(self.paths.postgres, password=secrets.postgres_password),
             redis=RedisServer(self.paths.redis, password=secrets.redis_password),
+            inherited={name: value for name, value in os.environ.items() if not name.startswith(_OF_THE_TEST_RUN)},
         )
         assert self.plan.agent is not None
         for spec in (*self.plan.services, *self.plan.servers, self.plan.agent):

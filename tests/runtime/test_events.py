@@ -1,7 +1,10 @@
 """The event file of a rank."""
 
+import resource
 import threading
 from pathlib import Path
+
+import pytest
 
 from workers.contract.run import EVENT_ADAPTER, Event, FailureKind, FinishedEvent, MetricsEvent
 from workers.runtime.events import EventWriter, FailureEvent, ProgressEvent
@@ -43,6 +46,21 @@ def test_nothing_follows_a_terminal_event(tmp_path: Path) -> None:
         events.emit(FinishedEvent, stopped=False, step=1)
         events.phase("train")
     assert len(_read(tmp_path)) == 1
+
+
+def test_event_that_finds_no_room_leaves_no_half_line(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with EventWriter(tmp_path, 0) as events:
+        events.phase("load")
+        size = (tmp_path / "events" / "rank0.jsonl").stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, limits[1]))
+        try:
+            with pytest.raises(OSError, match="no room|too large"):
+                events.phase("train")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        events.phase("save")
+    assert [event.n for event in _read(tmp_path)] == [0, 1]
 
 
 def test_threads_do_not_mix_lines(tmp_path: Path) -> None:

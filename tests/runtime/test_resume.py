@@ -1,8 +1,12 @@
 """A resumed run continues bit for bit where the unbroken one was."""
 
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.runtime.ranks import Launcher, Run, tiny_train_spec
 from workers.contract.run import ControlFile, FailureEvent, FailureKind, FinishedEvent, ResumedEvent, StopMode
@@ -107,6 +111,27 @@ def test_world_size_may_change_on_resume(launcher: Launcher) -> None:
         assert last is not None
         left = _STEPS - step_of(checkpoint)
         assert read_progress(last, verify_hashes=False).position == position + left * 4 * world_size
+
+
+def test_dropout_is_resumed_exactly_too(trained: Run, launcher: Launcher, tmp_path: Path) -> None:
+    model_dir = tmp_path / "gpt2"
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=384, n_positions=256, n_embd=32, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0)
+    GPT2LMHeadModel(config).save_pretrained(model_dir)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(trained.output_dir / "model" / name, model_dir / name)
+    spec = _spec(model={"source": "pretrained", "model": "x"}, tokenizer={"source": "model"})
+    unbroken = launcher.run(spec, 2, model_dir=str(model_dir))
+    assert unbroken.codes == [0, 0], unbroken.stderr()
+    broken = launcher.start(spec, 2, model_dir=str(model_dir))
+    broken.await_step(12)
+    broken.await_checkpoint()
+    broken.kill(1)
+    broken.wait()
+    checkpoint = str(latest_checkpoint(broken.output_dir))
+    resumed = launcher.run(spec, 2, model_dir=str(model_dir), resume_from=checkpoint)
+    _check_continuation(broken, resumed, unbroken)
+    assert unbroken.series("loss_local", 0) != unbroken.series("loss_local", 1)
 
 
 def test_resume_of_a_finished_run_only_publishes_the_model(trained: Run, launcher: Launcher) -> None:
