@@ -22,6 +22,11 @@ export function whenSignedOut(handler: () => void): void {
   onSignedOut = handler;
 }
 
+/** Say that nobody is signed in any more. */
+export function reportSignedOut(): void {
+  onSignedOut();
+}
+
 const session: Middleware = {
   onRequest({ request }) {
     if (!SAFE_METHODS.has(request.method) && csrfToken) request.headers.set("X-CSRFToken", csrfToken);

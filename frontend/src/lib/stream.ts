@@ -6,6 +6,8 @@
  * again from there after a reconnection, or when the server's announced head stays ahead of what has arrived.
  */
 
+import { reportSignedOut } from "./api";
+
 export type ConnectionState = "connecting" | "live" | "offline";
 
 /** What a subscriber is told. */
@@ -46,6 +48,7 @@ export interface StreamOptions {
   connect: () => SocketLike;
   now?: () => number;
   random?: () => number;
+  onSignedOut?: () => void;
 }
 
 const FIRST_RETRY_MS = 250;
@@ -55,13 +58,14 @@ const SILENCE_MS = 20_000;
 /** A head may overtake a message that is still being sent; only then is it a gap. */
 const GAP_GRACE_MS = 2_000;
 const WATCH_EVERY_MS = 1_000;
-/** Close codes that no retry can mend: not signed in, or the right was withdrawn. */
-const FINAL_CLOSE_CODES = new Set([4401, 4403]);
+/** Nobody is signed in any more: no retry can mend that. */
+const NOT_SIGNED_IN = 4401;
 
 export class StreamClient {
   private readonly connect: () => SocketLike;
   private readonly now: () => number;
   private readonly random: () => number;
+  private readonly signedOut: () => void;
   private readonly subscriptions = new Map<string, Subscription>();
   private readonly listeners = new Set<() => void>();
   private socket: SocketLike | null = null;
@@ -76,6 +80,7 @@ export class StreamClient {
     this.connect = options.connect;
     this.now = options.now ?? (() => Date.now());
     this.random = options.random ?? (() => Math.random());
+    this.signedOut = options.onSignedOut ?? (() => undefined);
   }
 
   /** For useSyncExternalStore. */
@@ -160,7 +165,11 @@ export class StreamClient {
       const frame = parseFrame(event.data);
       if (frame) this.receive(frame);
     };
-    socket.onclose = (event) => this.onClosed(FINAL_CLOSE_CODES.has(event.code));
+    socket.onclose = (event) => {
+      const isSignedOut = event.code === NOT_SIGNED_IN;
+      this.onClosed(isSignedOut);
+      if (isSignedOut) this.signedOut();
+    };
     this.watchTimer ??= setInterval(() => this.watch(), WATCH_EVERY_MS);
   }
 
@@ -275,6 +284,7 @@ function streamUrl(): string {
 /** The tab's one connection. */
 export const stream = new StreamClient({
   connect: () => new WebSocket(streamUrl()) as unknown as SocketLike,
+  onSignedOut: reportSignedOut,
 });
 
 if (typeof window !== "undefined") {

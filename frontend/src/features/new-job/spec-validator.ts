@@ -81,3 +81,5 @@ export const specValidator: ValidatorType = {
     return { errors: validateSpec(schema, data) as Result[] };
   },
 };
+
+export default specValidator;
