@@ -85,7 +85,7 @@ def job_series(job_id: UUID) -> list[SeriesSummary]:
         number = numbers.get(row.attempt_id)
         points = young[row.pk].younger_than(row.summary_seq) if row.pk in young else EMPTY
         if number is not None and (row.num_points or len(points)):
-            found.append(_summary(row, number, points))
+            found.append(summary_of_series(row, number, points))
     return found
 
 
@@ -118,7 +118,8 @@ def _young_points(job_id: UUID) -> dict[int, _Young]:
     return {int(one): _Young(points.take(piece), batch_seqs[piece]) for one, piece in zip(ids, pieces, strict=True)}
 
 
-def _summary(row: Series, number: int, points: Points) -> SeriesSummary:
+def summary_of_series(row: Series, number: int, points: Points) -> SeriesSummary:
+    """Return the stored summary of a series with younger ``points`` added; one of the two is not empty."""
     if not row.num_points:
         return summary_of(points, attempt=number, rank=row.rank, key=row.key)
     assert row.first_step is not None

@@ -149,9 +149,7 @@ class StreamView(JobTelemetryView):
         """
         job, query = self.get_job(id), self.parse(StreamQuerySerializer)
         news = async_to_sync(wait_for_news)(job.pk, after=query["after"], wait_s=query["wait_s"])
-        messages: list[dict[str, Any]] = [
-            {"seq": seq, "data": as_data(coalesce(items))} for seq, items in news.entries
-        ]
+        messages: list[dict[str, Any]] = [{"seq": seq, "data": as_data(coalesce(items))} for seq, items in news.entries]
         if news.is_snapshot:
             messages = [{"type": "snapshot", "seq": news.seq}]
         return Response({"seq": news.seq, "messages": messages})

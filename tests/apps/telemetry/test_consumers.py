@@ -154,9 +154,7 @@ async def test_who_is_too_far_behind_reads_the_page_afresh(
     await tab.until(head + 1, topic_of(world))
 
 
-async def test_bulk_import_reaches_the_page_without_flooding_the_layer(
-    world: World, node: NodeVoice, tab: Tab
-) -> None:
+async def test_bulk_import_reaches_the_page_without_flooding_the_layer(world: World, node: NodeVoice, tab: Tab) -> None:
     await tab.subscribe(topic_of(world))
     for n in range(8):
         await node.metrics(world.allocation, n, n + 1, {"loss": [(1000 * n + i, 1.0) for i in range(1000)]})

@@ -160,7 +160,10 @@ def test_stream_without_a_socket(world: World, node: NodeVoice) -> None:
     node.run(node.metrics(world.allocation, 0, 1), node.log(world.allocation, 0, b"hi\n"))
     answer = get(world, "stream", after=0, wait_s=5)
     assert answer["seq"] == 2
-    assert [(message["seq"], message["data"]["kind"]) for message in answer["messages"]] == [(1, "metrics"), (2, "logs")]
+    assert [(message["seq"], message["data"]["kind"]) for message in answer["messages"]] == [
+        (1, "metrics"),
+        (2, "logs"),
+    ]
     assert get(world, "stream", after=2, wait_s=0.1) == {"seq": 2, "messages": []}
     assert get(world, "stream", after=7)["messages"] == [{"type": "snapshot", "seq": 2}]
 
