@@ -55,7 +55,7 @@ def test_event_that_finds_no_room_leaves_no_half_line(tmp_path: Path) -> None:
         size = (tmp_path / "events" / "rank0.jsonl").stat().st_size
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, limits[1]))
         try:
-            with pytest.raises(OSError, match="no room|too large"):
+            with pytest.raises(OSError, match=r"no room|too large"):
                 events.phase("train")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -3,7 +3,9 @@
 A reader takes whole lines only, so one that was torn by a kill is cut off when the file is opened again.
 """
 
+import errno
 import math
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -69,9 +71,21 @@ class EventWriter:
             if self._ended:
                 return
             event = event_type.model_validate({"n": self._next, "time_us": time.time_ns() // 1000, **fields})
-            self._file.write(event.model_dump_json().encode() + b"\n")
+            self._append(event.model_dump_json().encode() + b"\n")
             self._next += 1
             self._ended = isinstance(event, _TERMINAL)
+
+    def _append(self, line: bytes) -> None:
+        """Write a line whole or not at all: half of one would swallow the line after it."""
+        before = os.fstat(self._file.fileno()).st_size
+        try:
+            written = self._file.write(line)
+        except OSError:
+            self._file.truncate(before)
+            raise
+        if written != len(line):
+            self._file.truncate(before)
+            raise OSError(errno.ENOSPC, "no room for an event", self._file.name)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Append the values of one step."""

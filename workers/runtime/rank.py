@@ -4,6 +4,7 @@ The same function serves torchrun, a bare ``python -m workers.runtime`` and a ch
 everything it needs is in the run file and in torchrun's environment variables.
 """
 
+import contextlib
 import sys
 import traceback
 from pathlib import Path
@@ -83,7 +84,8 @@ def _report_failure(error: BaseException, events: EventWriter) -> int:
     text = "".join(traceback.format_exception(error))
     shown = text if kind is not FailureKind.USER else ""
     message = describe(cause)
-    events.emit(FailureEvent, kind=kind, message=message, traceback=shown)
     sys.stderr.write(f"{shown}{message}\n")
     sys.stderr.flush()
+    with contextlib.suppress(OSError):  # a full disk takes no event either: stderr and the exit code must do
+        events.emit(FailureEvent, kind=kind, message=message, traceback=shown)
     return EXIT_CODES[kind]

@@ -87,6 +87,13 @@ class StepTimer:
         """Leave ``seconds`` of the host's time (validation, saving) out of the step time."""
         self._began_s += seconds
 
+    def restart(self) -> None:
+        """Begin a new interval now."""
+        self._spans = {}
+        self._data_s = 0.0
+        self._steps = 0
+        self._began_s = time.perf_counter()
+
     def report(self) -> dict[str, float]:
         """Return seconds per step since the last report, total and by part, and begin anew."""
         steps = max(1, self._steps)
@@ -95,8 +102,5 @@ class StepTimer:
             self._previous_end.wait()
         now = time.perf_counter()
         result = {"step_time_s": (now - self._began_s) / steps, "data_time_s": self._data_s / steps, **parts}
-        self._spans = {}
-        self._data_s = 0.0
-        self._steps = 0
-        self._began_s = now
+        self.restart()
         return result

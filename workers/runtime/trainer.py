@@ -44,6 +44,7 @@ class Trainer:
         make_deterministic(context.device)
         self._dtype = compute_dtype(spec.precision, context.device)
         self.model = make_model(spec, model_dir=context.paths.model, tokenizer=data.tokenizer, device=context.device)
+        torch.manual_seed(spec.seed + 1 + context.env.rank)  # the weights are the same on all ranks, dropout is not
         self._optimizer = make_optimizer(self.model, spec.optimizer)
         self._sampler = Sampler(data.train, context_length=spec.data.context_length, seed=spec.seed)
         if self._sampler.num_samples == 0:
@@ -85,6 +86,7 @@ class Trainer:
             CheckpointError: a checkpoint could not be written.
         """
         self.context.phase("train")
+        self._timer.restart()
         try:
             stopped = False
             while self._progress.step < self.spec.steps and not stopped:
