@@ -1,14 +1,20 @@
 """Fixtures of the API tests: one workspace seen from every side."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+from django.db import transaction
+from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
 
 from apps.accounts.models import Role, User, Workspace
 from apps.accounts.services import create_token
 from apps.projects.models import Project
 from tests.apps.factories import MembershipFactory, ProjectFactory, UserFactory, WorkspaceFactory
+
+if TYPE_CHECKING:
+    from tests.apps.scene import Scene
 
 
 @pytest.fixture
@@ -83,3 +89,19 @@ def client_with_token() -> Callable[..., APIClient]:
 def api(client_for: Callable[[User | None], APIClient], editor: User) -> APIClient:
     """Return a client signed in as the workspace's editor."""
     return client_for(editor)
+
+
+@pytest.fixture(scope="module")
+def shared_scene(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> "Iterator[Scene]":
+    """Make one of everything once; each test's own transaction lies within this one and is rolled back."""
+    from tests.apps.scene import build_scene  # it reaches into every app: not for tests that do without
+
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield build_scene()
+        transaction.set_rollback(True)
+
+
+@pytest.fixture
+def scene(shared_scene: "Scene", db: None) -> "Scene":
+    """Return one of everything."""
+    return shared_scene
