@@ -165,7 +165,7 @@ class AllocationSerializer(serializers.ModelSerializer[Allocation]):
     class Meta:
         model = Allocation
         fields = (
-            "id", "node", "node_rank", "state", "outcome", "is_warm", "devices", "exit_codes", "claimed_at",
+            "id", "node", "node_rank", "state", "outcome", "is_warm", "pids", "devices", "exit_codes", "claimed_at",
             "released_at",
         )  # fmt: skip
         read_only_fields = fields

@@ -1,6 +1,7 @@
 """The REST API as the tests of a live stack use it: a person's token, plain HTTP, patience while servers restart."""
 
 import hashlib
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 import httpx
 
 from tests.live.stack import eventually
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a poll would bury what failed
 
 Json = Any  # whatever the server answered; each test says what it expects of it
 FINAL = {"succeeded", "failed", "error", "cancelled"}
