@@ -35,6 +35,12 @@ def test_long_file_is_cut_at_line_ends_without_losing_a_character(tmp_path: Path
     assert len(pieces) >= 15
     assert all(piece.text.endswith("\n") for piece in pieces)
     assert "".join(piece.text for piece in pieces) == text
+    assert [piece.ends_document for piece in pieces] == [False] * (len(pieces) - 1) + [True]
+
+
+def test_every_short_document_ends(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": f"document {n}"}) + "\n" for n in range(100)))
+    assert [piece.ends_document for piece in _pieces(tmp_path)] == [True] * 100
 
 
 def test_one_short_line_can_still_be_held_out_in_part(tmp_path: Path) -> None:

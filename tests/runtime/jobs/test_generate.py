@@ -48,4 +48,5 @@ def test_two_ranks_are_refused(trained: Run, launcher: Launcher) -> None:
     assert isinstance(failure, FailureEvent)
     assert failure.kind is FailureKind.USER
     assert "one rank" in failure.message
-    assert run.codes == [65, 65]
+    assert run.codes[0] == 65
+    assert run.codes[1] in {65, 75}  # it may still be connecting when rank 0 leaves

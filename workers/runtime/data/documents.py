@@ -14,7 +14,7 @@ from pathlib import Path
 from workers.runtime.errors import UserError
 from workers.runtime.files import sha256_of_file
 
-PIECE_BYTES = 1 << 18
+PIECE_CHARS = 1 << 14  # small, so that a small share of a small corpus is not made of a few odd files
 _MIN_PIECES = 64
 _READ_BYTES = 1 << 20
 _JSON_SUFFIXES = {".jsonl", ".ndjson"}
@@ -38,6 +38,7 @@ class Piece:
 
     text: str
     is_validation: bool
+    ends_document: bool
 
 
 def list_files(dataset: Path) -> list[Path]:
@@ -78,7 +79,7 @@ def survey(dataset: Path) -> Survey:
     Raises:
         UserError: no usable text, undecodable bytes, or a record that is not what its format says.
     """
-    found = _survey(dataset, PIECE_BYTES)
+    found = _survey(dataset, PIECE_CHARS)
     if found.num_pieces < _MIN_PIECES:
         found = _survey(dataset, max(1, found.num_chars // _MIN_PIECES))
     return found
@@ -87,9 +88,9 @@ def survey(dataset: Path) -> Survey:
 def _survey(dataset: Path, piece_chars: int) -> Survey:
     num_pieces = num_chars = lowest = 0
     lowest_draw = 2.0
-    for index, text in enumerate(_cut_pieces(dataset, piece_chars)):
+    for index, cut in enumerate(_cut_pieces(dataset, piece_chars)):
         num_pieces += 1
-        num_chars += len(text)
+        num_chars += len(cut.text)
         if (draw := _draw(index)) < lowest_draw:
             lowest_draw, lowest = draw, index
     if num_pieces == 0:
@@ -101,12 +102,12 @@ def read_pieces(dataset: Path, survey: Survey, validation_pct: float) -> Iterato
     """Yield every piece, told apart by a draw that depends on its position alone."""
     share = validation_pct / 100
     any_below = _draw(survey.lowest_draw_index) < share
-    for index, text in enumerate(_cut_pieces(dataset, survey.piece_chars)):
+    for index, cut in enumerate(_cut_pieces(dataset, survey.piece_chars)):
         if any_below:
             is_validation = _draw(index) < share
         else:  # the share is less than one piece: hold out exactly one, unless it is all there is
             is_validation = share > 0 and survey.num_pieces > 1 and index == survey.lowest_draw_index
-        yield Piece(text, is_validation)
+        yield Piece(cut.text, is_validation, ends_document=cut.is_last)
 
 
 def _draw(index: int) -> float:
@@ -114,17 +115,34 @@ def _draw(index: int) -> float:
     return int.from_bytes(hashlib.blake2b(index.to_bytes(8, "little"), digest_size=8).digest(), "little") / 2**64
 
 
-def _cut_pieces(dataset: Path, piece_chars: int) -> Iterator[str]:
+@dataclass(frozen=True)
+class _Cut:
+    text: str
+    is_last: bool
+
+
+def _cut_pieces(dataset: Path, piece_chars: int) -> Iterator[_Cut]:
     for path in list_files(dataset):
         if path.suffix in _JSON_SUFFIXES:
             documents = _read_jsonl(path)
         elif path.suffix == ".parquet":
             documents = _read_parquet(path)
         else:
-            yield from _cut(_read_text(path), piece_chars)
+            yield from _mark_last(_cut(_read_text(path), piece_chars))
             continue
         for document in documents:
-            yield from _cut(iter([document]), piece_chars)
+            yield from _mark_last(_cut(iter([document]), piece_chars))
+
+
+def _mark_last(texts: Iterator[str]) -> Iterator[_Cut]:
+    """Tell the last piece of one document from those before it."""
+    held: str | None = None
+    for text in texts:
+        if held is not None:
+            yield _Cut(held, is_last=False)
+        held = text
+    if held is not None:
+        yield _Cut(held, is_last=True)
 
 
 def _cut(parts: Iterator[str], piece_chars: int) -> Iterator[str]:

@@ -122,7 +122,9 @@ class _Preparation:
                 )
                 for piece, encoding in zip(group, encodings, strict=True):
                     writer = validation if piece.is_validation else train
-                    writer.append([*encoding.ids, tokenizer.end_of_text_id])
+                    writer.append(encoding.ids)
+                    if piece.ends_document:
+                        writer.append([tokenizer.end_of_text_id])
                     report(len(piece.text))
         train.close()
         validation.close()
