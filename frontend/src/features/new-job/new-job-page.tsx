@@ -14,12 +14,16 @@ import { useProject } from "@/lib/use-project";
 import { JobForm } from "./job-form";
 import { KindCards } from "./kind-cards";
 
+/** What most people come for. */
+const FIRST_KIND = "train";
+
 export default function NewJobPage() {
   const { data: catalog } = useSuspenseQuery(catalogQuery);
   useSuspenseQuery(projectsQuery);
   const { target } = useProject();
   const [search, setSearch] = useSearchParams();
-  const entry = catalog.find((item) => item.kind === search.get("kind")) ?? catalog[0];
+  const wanted = search.get("kind") ?? FIRST_KIND;
+  const entry = catalog.find((item) => item.kind === wanted) ?? catalog[0];
   const preset = useMemo(() => presetOf(search), [search]);
   const pick = (kind: string) => setSearch({ kind }, { replace: true });
 

@@ -2,6 +2,7 @@
 import { Accordion, Box, SimpleGrid, Stack } from "@mantine/core";
 import type { FieldTemplateProps, MultiSchemaFieldTemplateProps, ObjectFieldTemplateProps } from "@rjsf/utils";
 import type { ReactNode } from "react";
+import { Panel } from "@/components/panel";
 import { humanize } from "@/lib/format";
 import { layoutOf } from "./spec-schema";
 
@@ -38,6 +39,7 @@ function Sections({ sections, open }: { sections: Section[]; open: string[] }) {
 
 function Root({ schema, properties }: ObjectFieldTemplateProps) {
   const layout = layoutOf(schema);
+  const required = new Set(schema.required);
   const content = (names: string[]) =>
     properties.filter((item) => names.includes(item.name)).map((item) => item.content);
   const titleOf = (name: string) => {
@@ -61,7 +63,14 @@ function Root({ schema, properties }: ObjectFieldTemplateProps) {
   ];
   return (
     <Stack gap="md">
-      {groups.length === 0 && <Stack gap="sm">{content(layout.main)}</Stack>}
+      {groups.length === 0 && (
+        <Panel title="What to do">
+          <Stack gap="sm">
+            {content(layout.main.filter((name) => required.has(name)))}
+            <Fields>{content(layout.main.filter((name) => !required.has(name)))}</Fields>
+          </Stack>
+        </Panel>
+      )}
       <Sections sections={sections} open={[...layout.open, "main"]} />
     </Stack>
   );
