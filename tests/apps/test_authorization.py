@@ -41,7 +41,7 @@ def send(client: APIClient, scene: Scene, route: Route) -> Any:
         pytest.fail(f"tests/apps/scene.py has no entry in BODIES for {route}")
     body = BODIES[str(route)](scene)
     if isinstance(body, bytes):
-        return client.generic(route.method, address, body, content_type="application/octet-stream")
+        return client.generic(route.method, address, body.decode(), content_type="application/octet-stream")
     return getattr(client, route.method.lower())(address, body)
 
 
@@ -135,7 +135,7 @@ def test_nodes_api_is_closed_to_people(scene: Scene, client_for: Clients, route:
     secret = create_token(actor=scene.superuser, name="t", scopes=["admin"]).secret
     with_token.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
     for client in (APIClient(), client_for(scene.superuser), with_token):
-        answer = client.generic(route.method, address, b"{}", content_type="application/json")
+        answer = client.generic(route.method, address, "{}", content_type="application/json")
         assert answer.status_code in ({400, 401, 403} if route.template == "join" else {401, 403})
 
 
@@ -144,5 +144,5 @@ def test_node_reaches_no_allocation_of_another(scene: Scene, route: Route) -> No
     if not route.parameters:
         return
     address = route.address({name: scene.job.pk for name in route.parameters} | {"sha256": "0" * 64, "number": 0})
-    answer = scene.agent.client.generic(route.method, address, b"{}", content_type="application/json")
+    answer = scene.agent.client.generic(route.method, address, "{}", content_type="application/json")
     assert answer.status_code in {400, 404}, "400: the body is read before the allocation"
