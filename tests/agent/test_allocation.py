@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import signal
 import time
 from collections.abc import Callable
@@ -156,6 +157,7 @@ def test_stale_fence_kills_the_ranks_and_keeps_their_last_words(
 ) -> None:
     stored = plane.add(make_order([["print", "last words"], ["metrics", 1000, 0.02], ["sleep", 60]]))
     pids = pids_of(stored)
+    wait_for(lambda: (1, "loss") in stored.points)
     stored.is_stale = True
     wait_for(lambda: are_gone(pids))
     wait_for(lambda: "1.stdout" in stored.ended_logs)
@@ -252,6 +254,18 @@ def test_ranks_environment_is_clean(
     assert (env["RANK"], env["LOCAL_RANK"], env["WORLD_SIZE"], env["MASTER_ADDR"]) == ("1", "1", "2", "127.0.0.1")
     assert env["MASTER_PORT"] == str(stored.order.master_port)
     assert not [name for name in env if name.startswith(("COX_", "DATABASE", "REDIS", "DJANGO"))]
+
+
+def test_ranks_run_as_the_user_they_are_given(
+    plane: ControlPlane, start_node: Callable[..., Node], settings: AgentSettings, tmp_path: Path
+) -> None:
+    for directory in (tmp_path, *tmp_path.parents[:2]):
+        directory.chmod(0o755)
+    account = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+    start_node(replace(settings, rank_user=account.pw_name))
+    stored = plane.add(make_order([["whoami"], ["metrics", 1, 0], ["finish"]], slots=1))
+    assert exit_of(stored).outcome is Outcome.SUCCEEDED
+    assert stored.logs["0.stdout"] == f"{account.pw_uid}\n".encode()
 
 
 def test_cold_start_when_there_is_no_fork_server(

@@ -177,7 +177,7 @@ def test_orphans_are_killed_with_their_children(session: "subprocess.Popen[bytes
     assert is_alive(record)
     assert set(kill_orphans((record,), boot_id=read_boot_id())) == {session.pid, child.pid}
     assert session.wait(5) == -9
-    assert wait_until_gone((record,), timeout_s=5)
+    assert wait_until_gone(record.pid, timeout_s=5)
     wait_for(lambda: are_dead([child]))
 
 

@@ -125,7 +125,7 @@ def test_code_change_replaces_the_server_and_spares_its_ranks(
     assert ended.happened.wait(10)
     assert ended.codes == [0]
     assert old.dead.wait(10)  # a retired server ends after its last rank
-    assert not psutil.pid_exists(old.pid)
+    wait_for(lambda: not psutil.pid_exists(old.pid))
 
 
 def test_stop_ends_every_server_and_rank(warm: WarmRanks, make_request: Callable[..., ForkRequest]) -> None:

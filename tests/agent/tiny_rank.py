@@ -99,6 +99,9 @@ class TinyRank:
     def do_env(self) -> None:
         sys.stdout.write(json.dumps(dict(os.environ)) + "\n")
 
+    def do_whoami(self) -> None:
+        self.do_print(str(os.getuid()))
+
     def do_sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -26,7 +27,7 @@ from workers.agent.outcome import LastWords, RankExit, Verdict, judge
 from workers.agent.reports import LaneContext, Reporter
 from workers.agent.settings import Timing
 from workers.agent.state import Phase, StateFile
-from workers.agent.tails import LogFile, LogTail, MetricsTail
+from workers.agent.tails import LogFile, LogTail, MetricsTail, TailContext
 from workers.agent.warm import SIGKILL_CODE, WarmRanks
 from workers.contract.node_api import (
     AllocationStatus,
@@ -85,6 +86,7 @@ class Allocation:
         self._is_claimed = is_recovered
         self._on_done = on_done
         self._abandoned = threading.Event()
+        self._ranks_over = threading.Event()
         self._retry = Retry(services.timing.retry_first_s, services.timing.retry_last_s, self._abandoned)
         self._last_words: dict[int, LastWords] = {}
         self._gang = Gang(self.inbox.touch)
@@ -98,6 +100,10 @@ class Allocation:
     def join(self, timeout_s: float) -> None:
         """Wait for the end."""
         self._thread.join(timeout_s)
+
+    def wait_for_ranks(self, timeout_s: float) -> None:
+        """Wait until no rank of it runs any more, or never will."""
+        self._ranks_over.wait(timeout_s)
 
     def abandon(self) -> None:
         """Stop sending: what is left stays on disk for the agent's next life."""
@@ -125,6 +131,7 @@ class Allocation:
             log.exception("allocation %s: a bug ended its supervision", self.id)
             self._gang.signal(signal.SIGKILL)
         finally:
+            self._ranks_over.set()
             self._services.cache.release(self.id)
             if self._port is not None:
                 self._port.release()
@@ -143,6 +150,7 @@ class Allocation:
             self._supervise()
         self._state.state.phase = "ended"
         self._state.save()
+        self._ranks_over.set()
         if not follower.drain():
             return False
         exits = self._gang.exits
@@ -150,6 +158,7 @@ class Allocation:
 
     def _recover(self) -> bool:
         """Tell what is left of an allocation whose ranks ended with the agent's earlier life."""
+        self._ranks_over.set()
         order = self._state.state.order
         restarted = Verdict.failed(FailureKind.RETRYABLE, "the agent restarted")
         if order is None:
@@ -293,15 +302,12 @@ class Allocation:
     def _say(self, text: str) -> None:
         """Write a line into the allocation's own log, which the user sees."""
         path = self._paths.log(AGENT_RANK, LogStream.STDOUT)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(f"agent: {text}\n")
-
-    def _on_event(self, rank: int, event: Event, reporter: Reporter) -> None:
-        if isinstance(event, FailureEvent | FinishedEvent):
-            self._last_words[rank] = event
-        else:
-            reporter.on_event(rank, event)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(f"agent: {text}\n")
+        except OSError as error:  # a full disk: what is said is worth less than what is done
+            log.warning("allocation %s: %s (unsaid: %s)", self.id, error, text)
 
 
 class _Follower:
@@ -318,40 +324,32 @@ class _Follower:
             state=state,
             on_over=self._on_over,
             on_wish=inbox.put_wish,
+            on_bug=partial(inbox.put_end, is_immediate=True),
             say=allocation._say,
         )
         self._inbox = inbox
         self.reporter = Reporter(context, paths, fence=allocation.fence, progress_s=services.timing.progress_s)
-        self._metrics = MetricsTail(
-            allocation.id,
-            tuple(
-                RankEvents(
-                    rank,
-                    paths.events(rank),
-                    mark=state.state.metric_marks.get(rank, 0),
-                    on_event=lambda rank, event: allocation._on_event(rank, event, self.reporter),
-                )
-                for rank in ranks
-            ),
+        tail = TailContext(
+            allocation_id=allocation.id,
             api=services.api,
             retry=allocation._retry,
-            timing=services.timing,
             state=state,
             on_over=self._on_over,
+            on_bug=partial(inbox.put_end, is_immediate=True),
         )
+        marks = state.state
+        events = tuple(
+            RankEvents(rank, paths.events(rank), mark=marks.metric_marks.get(rank, 0), on_event=self._on_event)
+            for rank in ranks
+        )
+        self._last_words = allocation._last_words
+        self._metrics = MetricsTail(tail, events, timing=services.timing)
         streams = [(rank, stream) for rank in ranks for stream in LogStream]
-        self._logs = LogTail(
-            allocation.id,
-            tuple(
-                LogFile(rank, stream, paths.log(rank, stream), state.state.log_marks.get(f"{rank}.{stream}", 0))
-                for rank, stream in [*streams, (AGENT_RANK, LogStream.STDOUT)]
-            ),
-            api=services.api,
-            retry=allocation._retry,
-            timing=services.timing,
-            state=state,
-            on_over=self._on_over,
+        files = tuple(
+            LogFile(rank, stream, paths.log(rank, stream), marks.log_marks.get(f"{rank}.{stream}", 0))
+            for rank, stream in [*streams, (AGENT_RANK, LogStream.STDOUT)]
         )
+        self._logs = LogTail(tail, files, timing=services.timing)
 
     def start(self) -> None:
         self.reporter.start()
@@ -366,6 +364,12 @@ class _Follower:
         self._logs.finish()
         self._logs.join()
         return self._metrics.is_complete and is_reported and self._logs.is_complete
+
+    def _on_event(self, rank: int, event: Event) -> None:
+        if isinstance(event, FailureEvent | FinishedEvent):
+            self._last_words[rank] = event
+        else:
+            self.reporter.on_event(rank, event)
 
     def _on_over(self, reason: str) -> None:
         if not self._inbox.is_over:

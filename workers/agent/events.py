@@ -82,11 +82,6 @@ class RankEvents:
         self.mark = mark
         self._pending = [event for event in self._pending if event.n >= mark]
 
-    @property
-    def has_pending_points(self) -> bool:
-        """Tell whether points that were read are not acknowledged."""
-        return any(isinstance(event, MetricsEvent) for event in self._pending)
-
     def _fill(self) -> None:
         if sum(len(event.values) for event in self._pending if isinstance(event, MetricsEvent)) >= MAX_POINTS:
             return

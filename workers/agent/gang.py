@@ -1,6 +1,7 @@
 """The ranks of one allocation on this node: started warm or cold, watched, signalled together."""
 
 import logging
+import shutil
 import signal
 import subprocess
 import threading
@@ -150,12 +151,14 @@ class Gang:
 
 
 def _prepare_files(plan: LaunchPlan) -> None:
-    """Make every directory and file the ranks need, owned by the user they run as."""
-    directories = {plan.cwd, Path(plan.run_file.output_dir), Path(plan.run_file.cache_dir)}
-    directories |= {rank.stdout.parent for rank in plan.ranks}
-    for directory in directories:
+    """Make every directory and file the ranks need; where they write belongs to the user they run as."""
+    writable = (Path(plan.run_file.output_dir), Path(plan.run_file.cache_dir))
+    for directory in (plan.cwd, *writable, *(rank.stdout.parent for rank in plan.ranks)):
         directory.mkdir(parents=True, exist_ok=True)
     for rank in plan.ranks:
         rank.stdout.touch()
         rank.stderr.touch()
+    if plan.user is not None:
+        for directory in writable:
+            shutil.chown(directory, plan.user)
     write_atomically(plan.run_file_path, plan.run_file.model_dump_json())

@@ -42,8 +42,12 @@ def read_start_ticks(pid: int) -> int | None:
 
 def is_alive(record: ProcessRecord) -> bool:
     """Tell whether that very process still runs (a zombie does not)."""
-    fields = _read_stat(record.pid)
-    return fields is not None and int(fields[_STAT_START]) == record.start_ticks and fields[_STAT_STATE] not in "ZX"
+    return _runs(record.pid) and read_start_ticks(record.pid) == record.start_ticks
+
+
+def _runs(pid: int) -> bool:
+    fields = _read_stat(pid)
+    return fields is not None and fields[_STAT_STATE] not in "ZX"
 
 
 def signal_group(pid: int, number: signal.Signals) -> None:
@@ -52,10 +56,10 @@ def signal_group(pid: int, number: signal.Signals) -> None:
         os.killpg(pid, number)
 
 
-def wait_until_gone(records: tuple[ProcessRecord, ...], *, timeout_s: float) -> bool:
-    """Wait for processes that were killed, so that what they write is complete; False when one is stuck."""
+def wait_until_gone(pid: int, *, timeout_s: float) -> bool:
+    """Wait for a process that was killed, so that what it writes is complete; False when it is stuck."""
     deadline = time.monotonic() + timeout_s
-    while any(is_alive(record) for record in records):
+    while _runs(pid):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.01)

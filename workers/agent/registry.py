@@ -41,8 +41,9 @@ class Registry:
             killed = kill_orphans(state.processes, boot_id=state.boot_id)
             if killed:
                 log.warning("killed processes of allocation %s that nobody owned: %s", state.allocation_id, killed)
-            if not wait_until_gone(state.processes, timeout_s=_DEATH_TIMEOUT_S):
-                log.error("a rank of allocation %s cannot be killed", state.allocation_id)
+            for pid in killed:
+                if not wait_until_gone(pid, timeout_s=_DEATH_TIMEOUT_S):
+                    log.error("process %d of allocation %s cannot be killed", pid, state.allocation_id)
             state.phase = "ended"
             self._begin(paths, state, is_recovered=True)
 
@@ -82,9 +83,12 @@ class Registry:
             allocations = list(self._allocations.values())
         timing = self._services.timing
         self.end_all("the agent was stopped", is_immediate=False)
-        deadline = time.monotonic() + timing.stop_grace_s + timing.drain_grace_s
+        limit = time.monotonic() + timing.stop_grace_s + _DEATH_TIMEOUT_S
         for allocation in allocations:
-            allocation.join(max(0.0, deadline - time.monotonic()))
+            allocation.wait_for_ranks(max(0.0, limit - time.monotonic()))
+        limit = time.monotonic() + timing.drain_grace_s
+        for allocation in allocations:
+            allocation.join(max(0.0, limit - time.monotonic()))
         for allocation in allocations:
             allocation.abandon()
         for allocation in allocations:

@@ -67,6 +67,7 @@ class LaneContext:
     state: StateFile
     on_over: Callable[[str], None]
     on_wish: Callable[[WishKind], None]
+    on_bug: Callable[[str], None]
     say: Callable[[str], None]
 
 
@@ -92,11 +93,13 @@ class Lane:
         self._thread.start()
 
     def put(self, item: Item) -> None:
-        """Append a report; of progress only the newest is kept."""
+        """Append a report; of progress, of the run or within a phase, only the newest is kept."""
         with self._changed:
             if isinstance(item.report, ProgressReport):
                 self._progress = item
             else:
+                if self._queue and _is_renewed(self._queue[-1].report, item.report):
+                    self._queue.pop()
                 self._queue.append(item)
             self._changed.notify()
 
@@ -123,6 +126,9 @@ class Lane:
             self.is_complete = True
         except GaveUp as error:
             log.warning("%s: undelivered reports are read from the events again: %s", self._thread.name, error)
+        except Exception:  # a run whose reports nobody gets must not go on as if all were well
+            log.exception("%s: a bug ended it", self._thread.name)
+            self._context.on_bug(f"a bug in the agent ended {self._thread.name}; see the agent's log")
 
     def _next(self) -> Item | None:
         with self._changed:
@@ -181,6 +187,11 @@ class Lane:
         with self._changed:
             newer = sum(isinstance(waiting.report, CheckpointReport) for waiting in self._queue)
         return newer >= _NEWER_CHECKPOINTS
+
+
+def _is_renewed(waiting: Report, newer: Report) -> bool:
+    """Tell whether ``newer`` says of the same phase how far it is by now."""
+    return isinstance(waiting, PhaseReport) and isinstance(newer, PhaseReport) and waiting.name == newer.name
 
 
 class Reporter:

@@ -1,6 +1,7 @@
 """What the agent must remember of an allocation across its own death."""
 
 import json
+import logging
 import threading
 import time
 from pathlib import Path
@@ -12,6 +13,8 @@ from pydantic import BaseModel, Field, ValidationError
 from workers.agent.atomic import write_atomically
 from workers.agent.processes import ProcessRecord
 from workers.contract.node_api import LaunchOrder
+
+log = logging.getLogger(__name__)
 
 Phase = Literal["claimed", "running", "ended"]
 
@@ -69,7 +72,12 @@ class StateFile:
 
     def _write(self, *, is_durable: bool) -> None:
         self._saved = time.monotonic()
-        write_atomically(self._path, self.state.model_dump_json(), is_durable=is_durable)
+        try:
+            write_atomically(self._path, self.state.model_dump_json(), is_durable=is_durable)
+        except OSError as error:
+            # A full disk must not stop the words of the run that filled it: without the record an agent that
+            # dies now repeats more, and the ranks still die with their fork server.
+            log.warning("cannot write %s: %s", self._path, error)
 
 
 def read_state(path: Path) -> AllocationState | None:

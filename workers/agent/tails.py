@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -23,12 +24,29 @@ _MAX_MISMATCHES = 20
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class TailContext:
+    """What both tails need."""
+
+    allocation_id: UUID
+    api: NodeApi
+    retry: Retry
+    state: StateFile
+    on_over: Callable[[str], None]
+    on_bug: Callable[[str], None]
+
+
 class Tail:
     """A thread that polls until it is told to finish and nothing is left."""
 
-    def __init__(self, name: str, *, poll_s: float, on_over: Callable[[str], None]) -> None:
+    def __init__(self, name: str, context: TailContext, *, poll_s: float) -> None:
         self._poll_s = poll_s
-        self._on_over = on_over
+        self._allocation_id = context.allocation_id
+        self._api = context.api
+        self._retry = context.retry
+        self._state = context.state
+        self._on_over = context.on_over
+        self._on_bug = context.on_bug
         self._is_finishing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.is_complete = False
@@ -60,6 +78,9 @@ class Tail:
             self._on_over(f"the server does not know this allocation: {error}")
         except GaveUp as error:
             log.warning("%s: unsent data stays on disk: %s", self._thread.name, error)
+        except Exception:  # a run that nobody can watch must not go on as if all were well
+            log.exception("%s: a bug ended it", self._thread.name)
+            self._on_bug(f"a bug in the agent ended {self._thread.name}; see the agent's log")
 
     def _sweep(self, *, is_last: bool) -> None:
         """Send what is there; all of it when it is the last time."""
@@ -74,24 +95,10 @@ class Tail:
 class MetricsTail(Tail):
     """Follows the event files of all local ranks."""
 
-    def __init__(
-        self,
-        allocation_id: UUID,
-        ranks: tuple[RankEvents, ...],
-        *,
-        api: NodeApi,
-        retry: Retry,
-        timing: Timing,
-        state: StateFile,
-        on_over: Callable[[str], None],
-    ) -> None:
-        super().__init__(f"metrics-{allocation_id}", poll_s=timing.poll_s, on_over=on_over)
-        self._allocation_id = allocation_id
+    def __init__(self, context: TailContext, ranks: tuple[RankEvents, ...], *, timing: Timing) -> None:
+        super().__init__(f"metrics-{context.allocation_id}", context, poll_s=timing.poll_s)
         self._ranks = ranks
-        self._api = api
-        self._retry = retry
         self._coalesce_s = timing.coalesce_s
-        self._state = state
         self._sent = dict.fromkeys((events.rank for events in ranks), 0.0)
 
     def _sweep(self, *, is_last: bool) -> None:
@@ -165,23 +172,9 @@ class LogFile:
 class LogTail(Tail):
     """Follows the captured streams of all local ranks, and what the agent itself says about the allocation."""
 
-    def __init__(
-        self,
-        allocation_id: UUID,
-        files: tuple[LogFile, ...],
-        *,
-        api: NodeApi,
-        retry: Retry,
-        timing: Timing,
-        state: StateFile,
-        on_over: Callable[[str], None],
-    ) -> None:
-        super().__init__(f"logs-{allocation_id}", poll_s=2 * timing.poll_s, on_over=on_over)
-        self._allocation_id = allocation_id
+    def __init__(self, context: TailContext, files: tuple[LogFile, ...], *, timing: Timing) -> None:
+        super().__init__(f"logs-{context.allocation_id}", context, poll_s=2 * timing.poll_s)
         self._files = files
-        self._api = api
-        self._retry = retry
-        self._state = state
 
     def _sweep(self, *, is_last: bool) -> None:
         for file in self._files:

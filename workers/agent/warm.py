@@ -19,7 +19,7 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 import workers
-from workers.agent.processes import signal_group
+from workers.agent.processes import signal_group, wait_until_gone
 from workers.contract.forkserver import (
     REPLY_ADAPTER,
     ExitedReply,
@@ -35,6 +35,7 @@ from workers.contract.forkserver import (
 FORKSERVER_FD = 3
 SIGKILL_CODE = -int(signal.SIGKILL)
 _FORK_TIMEOUT_S = 10.0
+_DEATH_TIMEOUT_S = 5.0
 _BACKOFF_FIRST_S, _BACKOFF_LAST_S = 1.0, 60.0
 
 log = logging.getLogger(__name__)
@@ -172,15 +173,21 @@ class ForkServerProcess:
         self._socket.close()
         for entry in waiting:
             entry.pid.set_exception(ForkFailed("the fork server died"))
-        try:
-            os.kill(self.pid, signal.SIGTERM)  # it may still be importing and not see the closed socket
+        for pid in ranks:
+            signal_group(pid, signal.SIGKILL)
+        self._wait_for_server()
+        for pid, on_exit in ranks.items():
+            wait_until_gone(pid, timeout_s=_DEATH_TIMEOUT_S)
+            on_exit(SIGKILL_CODE)
+
+    def _wait_for_server(self) -> None:
+        """Reap the server, which may still be importing and so not see the closed socket."""
+        with contextlib.suppress(ChildProcessError, ProcessLookupError):
+            os.kill(self.pid, signal.SIGTERM)
+            if not wait_until_gone(self.pid, timeout_s=_DEATH_TIMEOUT_S):
+                os.kill(self.pid, signal.SIGKILL)
             _, status = os.waitpid(self.pid, 0)
             log.info("fork server %d ended with code %d", self.pid, os.waitstatus_to_exitcode(status))
-        except (ChildProcessError, ProcessLookupError):
-            pass  # something else has waited for it
-        for pid, on_exit in ranks.items():
-            signal_group(pid, signal.SIGKILL)
-            on_exit(SIGKILL_CODE)
 
 
 class WarmRanks:
