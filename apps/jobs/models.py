@@ -2,7 +2,7 @@
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from apps.accounts.models import User, Workspace
 from apps.cluster.models import Device, Node
@@ -72,6 +72,18 @@ class Job(Record):
             models.Index(fields=["state"], condition=Q(state__in=sorted(ACTIVE_STATES)), name="job_active"),
             models.Index(fields=["workspace", "-id"], condition=Q(deleted_at=None), name="job_list"),
             models.Index(fields=["project", "-id"], condition=Q(deleted_at=None), name="job_project_list"),
+            # what lists are ordered by: without these each page sorts every job
+            models.Index(fields=["created_at", "id"], condition=Q(deleted_at=None), name="job_by_created"),
+            models.Index(fields=["name", "id"], condition=Q(deleted_at=None), name="job_by_name"),
+            models.Index(fields=["number", "id"], condition=Q(deleted_at=None), name="job_by_number"),
+            models.Index(fields=["priority", "id"], condition=Q(deleted_at=None), name="job_by_priority"),
+            models.Index(fields=["state", "id"], condition=Q(deleted_at=None), name="job_by_state"),
+            models.Index(
+                F("started_at").desc(nulls_last=True), F("id").desc(), condition=Q(deleted_at=None), name="job_by_started"
+            ),
+            models.Index(
+                F("ended_at").desc(nulls_last=True), F("id").desc(), condition=Q(deleted_at=None), name="job_by_ended"
+            ),
         )
 
     def __str__(self) -> str:

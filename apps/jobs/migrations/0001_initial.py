@@ -204,4 +204,32 @@ class Migration(migrations.Migration):
             model_name='attempt',
             constraint=models.UniqueConstraint(condition=models.Q(('state', 'ended'), _negated=True), fields=('job',), name='attempt_one_open'),
         ),
+        migrations.AddIndex(
+            model_name='job',
+            index=models.Index(condition=models.Q(('deleted_at', None)), fields=['created_at', 'id'], name='job_by_created'),
+        ),
+        migrations.AddIndex(
+            model_name='job',
+            index=models.Index(condition=models.Q(('deleted_at', None)), fields=['name', 'id'], name='job_by_name'),
+        ),
+        migrations.AddIndex(
+            model_name='job',
+            index=models.Index(condition=models.Q(('deleted_at', None)), fields=['number', 'id'], name='job_by_number'),
+        ),
+        migrations.AddIndex(
+            model_name='job',
+            index=models.Index(condition=models.Q(('deleted_at', None)), fields=['priority', 'id'], name='job_by_priority'),
+        ),
+        migrations.AddIndex(
+            model_name='job',
+            index=models.Index(condition=models.Q(('deleted_at', None)), fields=['state', 'id'], name='job_by_state'),
+        ),
+        migrations.AddIndex(
+            model_name='job',
+            index=models.Index(models.OrderBy(models.F('started_at'), descending=True, nulls_last=True), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('deleted_at', None)), name='job_by_started'),
+        ),
+        migrations.AddIndex(
+            model_name='job',
+            index=models.Index(models.OrderBy(models.F('ended_at'), descending=True, nulls_last=True), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('deleted_at', None)), name='job_by_ended'),
+        ),
     ]
