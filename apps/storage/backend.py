@@ -32,10 +32,11 @@ class Storage:
         self._root = str(root).rstrip("/")
         self._is_local = "file" in self._fs.protocol
 
-    def write(self, key: str, chunks: Iterable[bytes]) -> int:
+    def write(self, key: str, chunks: Iterable[bytes], *, is_durable: bool = True) -> int:
         """Store ``chunks`` under a key that is not used yet and return the number of bytes.
 
-        They are on the disk when this returns. If ``chunks`` or the file system raises, nothing stays.
+        They are on the disk when this returns, unless the caller can do without (``make_durable`` makes up for it).
+        If ``chunks`` or the file system raises, nothing stays.
         """
         path = self._path(key)
         self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
@@ -45,15 +46,23 @@ class Storage:
                 for chunk in chunks:
                     file.write(chunk)
                     size_bytes += len(chunk)
-                if self._is_local:
-                    file.flush()
-                    os.fsync(file.fileno())
         except BaseException:
             self.delete(key)
             raise
-        if self._is_local:
-            _fsync_folder(Path(path).parent)
+        if is_durable:
+            self.make_durable(key)
         return size_bytes
+
+    def make_durable(self, key: str) -> None:
+        """Wait until a stored file and its name survive a power failure; other stores than disks promise that anyway.
+
+        Raises:
+            FileNotFoundError: nothing is stored under ``key``.
+        """
+        if self._is_local:
+            path = Path(self._path(key))
+            for entry in (path, path.parent):  # without its folder a crash may forget a file whose bytes are safe
+                _fsync(entry)
 
     def read(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Return the bytes [start, stop) in chunks of at most ``CHUNK_BYTES``; the file is opened at once.
@@ -135,9 +144,8 @@ def _read_range(file: BinaryIO, start: int, stop: int | None) -> Iterator[bytes]
             yield chunk
 
 
-def _fsync_folder(folder: Path) -> None:
-    """Make the folder's entries durable: without it a crash may forget a file whose bytes are safe."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -13,12 +13,15 @@ file is never in memory as a whole.
 
 import errno
 import hashlib
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from django.db import transaction
 from django.utils import timezone
@@ -46,6 +49,9 @@ MAX_FILES = 100_000
 """Most files of one set."""
 UPLOAD_LIFETIME = timedelta(hours=24)
 """An upload that receives nothing for so long is given up."""
+
+_locks: "WeakValueDictionary[UUID, threading.Lock]" = WeakValueDictionary()
+_locks_guard = threading.Lock()
 
 
 class Readable(Protocol):
@@ -107,7 +113,7 @@ def put_part(*, upload: Upload, number: int, stream: Readable, declared_bytes: i
     if upload.artifact_id is not None:
         return
     key = new_key(upload.pk.hex, f"part-{number}")
-    _write(key, _exactly(stream, expected, number))
+    _write(key, _exactly(stream, expected, number), is_durable=False)  # a lost part is found out by the digest
     with transaction.atomic():
         current = Upload.objects.select_for_update().filter(pk=upload.pk).first()
         if current is None or current.artifact_id is not None:  # finished or given up meanwhile
@@ -133,31 +139,8 @@ def finalise_upload(*, upload: Upload) -> Upload:
         UploadChanged: a part was replaced meanwhile.
         StorageFull: there is no room.
     """
-    if (upload := Upload.objects.get(pk=upload.pk)).artifact_id is not None:
-        return upload
-    parts = list(upload.parts.order_by("number"))
-    _require_all(upload, parts)
-    digest = hashlib.sha256()
-    try:
-        if len(parts) == 1:
-            key = parts[0].storage_key
-            for chunk in storage().read(key):
-                digest.update(chunk)
-        else:
-            key = new_key(upload.pk.hex, "file")
-            _write(key, _joined(parts, digest.update))
-    except FileNotFoundError as error:  # another finalise has won and cleared the parts, or one was replaced
-        current = Upload.objects.filter(pk=upload.pk).exclude(artifact=None).first()
-        if current is None:
-            raise UploadChanged from error
-        return current
-    if digest.hexdigest() != upload.sha256:
-        _start_over(upload, parts, key)
-        raise DigestMismatch(
-            f"What arrived has SHA-256 {digest.hexdigest()}, announced was {upload.sha256}.",
-            field="sha256",
-        )
-    return _publish(upload, parts, key)
+    with _alone(upload.pk):
+        return _prove(upload)
 
 
 def store_file(*, workspace: Workspace, user: User, source: Path) -> Artifact:
@@ -225,9 +208,9 @@ def _part_size(size_bytes: int) -> int:
     return PART_SIZE_BYTES if at_least <= PART_SIZE_BYTES else -(-at_least // MIB) * MIB
 
 
-def _write(key: str, chunks: Iterable[bytes]) -> int:
+def _write(key: str, chunks: Iterable[bytes], *, is_durable: bool = True) -> int:
     try:
-        return storage().write(key, chunks)
+        return storage().write(key, chunks, is_durable=is_durable)
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise StorageFull from error
@@ -251,6 +234,48 @@ def _joined(parts: Sequence[UploadPart], observe: Callable[[bytes], None]) -> It
         for chunk in storage().read(part.storage_key):
             observe(chunk)
             yield chunk
+
+
+def _prove(upload: Upload) -> Upload:
+    if (upload := Upload.objects.get(pk=upload.pk)).artifact_id is not None:
+        return upload
+    parts = list(upload.parts.order_by("number"))
+    _require_all(upload, parts)
+    digest = hashlib.sha256()
+    try:
+        if len(parts) == 1:
+            key = parts[0].storage_key
+            for chunk in storage().read(key):
+                digest.update(chunk)
+            storage().make_durable(key)
+        else:
+            key = new_key(upload.pk.hex, "file")
+            _write(key, _joined(parts, digest.update))
+    except FileNotFoundError as error:  # another finalise has won and cleared the parts, or one was replaced
+        current = Upload.objects.filter(pk=upload.pk).exclude(artifact=None).first()
+        if current is None:
+            raise UploadChanged from error
+        return current
+    if digest.hexdigest() != upload.sha256:
+        _start_over(upload, parts, key)
+        raise DigestMismatch(
+            f"What arrived has SHA-256 {digest.hexdigest()}, announced was {upload.sha256}.",
+            field="sha256",
+        )
+    return _publish(upload, parts, key)
+
+
+@contextmanager
+def _alone(upload_id: UUID) -> Iterator[None]:
+    """Let this process finalise an upload once at a time.
+
+    A sender whose patience ends before a large file is read asks again: that waits for the first and finds it done,
+    rather than reading the file once more beside it. Other processes are kept right by ``_publish`` alone.
+    """
+    with _locks_guard:
+        lock = _locks.setdefault(upload_id, threading.Lock())
+    with lock:
+        yield
 
 
 def _require_all(upload: Upload, parts: Sequence[UploadPart]) -> None:

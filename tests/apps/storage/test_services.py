@@ -19,7 +19,7 @@ from apps.storage.errors import DigestMismatch, PartTooLarge, PartTruncated, Sto
 from apps.storage.models import Artifact, FileSet, Upload, UploadPart
 from workers.contract.manifest import FileRef, set_digest
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 Announce = Callable[[bytes], Upload]
 
 
@@ -51,6 +51,15 @@ def test_parts_arrive_in_any_order_and_twice(small_parts: int, announce: Announc
     done = services.finalise_upload(upload=upload)
     assert done.artifact is not None
     assert bytes_of(done.artifact) == content
+
+
+@pytest.mark.django_db(transaction=True)
+def test_replaced_part_leaves_no_bytes_behind(announce: Announce) -> None:
+    upload = announce(b"text")
+    for content in (b"????", b"text"):
+        services.put_part(upload=upload, number=0, stream=io.BytesIO(content))
+    folder = Path(storage()._path(upload.parts.get().storage_key)).parent
+    assert len(list(folder.iterdir())) == 1
 
 
 def test_only_the_finished_file_stays_on_disk(small_parts: int, store: Callable[[bytes], Artifact]) -> None:
@@ -140,7 +149,7 @@ def test_wrong_bytes_are_refused_and_the_upload_starts_over(
 
 
 def test_full_disk_is_a_clear_refusal(announce: Announce, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write(self: Storage, key: str, chunks: Iterable[bytes]) -> int:
+    def write(self: Storage, key: str, chunks: Iterable[bytes], *, is_durable: bool = True) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Storage, "write", write)
@@ -148,13 +157,18 @@ def test_full_disk_is_a_clear_refusal(announce: Announce, monkeypatch: pytest.Mo
         services.put_part(upload=announce(b"x"), number=0, stream=io.BytesIO(b"x"))
 
 
-def test_several_finalise_at_once_and_all_get_the_same_artifact(small_parts: int, send: Announce) -> None:
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("finalise_upload", [services.finalise_upload, services._prove])
+def test_several_finalise_at_once_and_all_get_the_same_artifact(
+    small_parts: int, send: Announce, finalise_upload: Callable[..., Upload]
+) -> None:
+    """In one process they wait for each other; the second case is that of several processes, which do not."""
     upload = send(b"0123456789" * 50)
     results: list[object] = []
 
     def finalise() -> None:
         try:
-            results.append(services.finalise_upload(upload=upload).artifact_id)
+            results.append(finalise_upload(upload=upload).artifact_id)
         except Exception as error:  # noqa: BLE001 - whatever it is, the assertion shows it
             results.append(error)
         finally:
