@@ -1,16 +1,18 @@
-"""The bytes of stored metrics: columns of points, delta-coded, byte-shuffled, and compressed by zstd.
+"""The bytes of stored metrics: columns of points, delta-coded and compressed by zstd.
 
 A point is (step int64, time int64 microseconds, value float64). Steps and times are stored as differences to the point
-before, in wrapping 64-bit arithmetic, so any order and the extremes of int64 survive. Values are stored as their bits:
-negative zero, infinities and every NaN payload come back as they were. The bytes of each column are transposed (all
-first bytes, then all second bytes, ...), because the upper bytes of neighbours are alike and compress, the lower are noise.
+before, less the smallest difference, in as few bytes as hold the largest (frame of reference): evenly spaced steps cost
+nothing, jittering times about two bytes. The arithmetic wraps at 64 bits, so any order and the extremes of int64
+survive. Values are stored as their bits: negative zero, infinities and every NaN payload come back as they were. Values
+are not transposed into byte planes: it would save a tenth of the disk and cost a third of the time to read a chart.
 
-    columns = steps n*8 | times n*8 | values n*8                    24 bytes a point before compression
-    chunk   = zstd(columns)
-    batch   = zstd(k uint32 | series ids k*8 | counts k*4 | columns of all series one after another)
+    integers = first int64 | smallest difference int64 | width uint8 (1, 2, 4 or 8) | (n - 1) * width
+    columns  = n uint32 | steps as integers | times as integers | values n*8
+    chunk    = zstd(columns)
+    batch    = k uint32 | series ids k*8 | counts k*4 | zstd(columns of all series one after another)
 
-A batch is what one request brought: one row for all its series, so that a report of 40 series costs one insert.
-Shapes: n = points, k = series.
+A batch is what one request brought: one row for all its series, so that a report of 40 series costs one insert. Its
+series are readable without decompressing. Shapes: n = points, k = series.
 """
 
 import struct
@@ -26,10 +28,11 @@ from numpy.typing import NDArray
 Int64Array = NDArray[np.int64]
 Float64Array = NDArray[np.float64]
 
-_POINT_BYTES: Final = 24
 _YOUNG_LEVEL: Final = 1
 _MERGED_LEVEL: Final = 3
 _COUNT: Final = struct.Struct("<I")
+_INTEGERS: Final = struct.Struct("<qqB")
+_WIDTHS: Final = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def encode_chunk(points: Points) -> bytes:
 
 def decode_chunk(data: bytes) -> Points:
     """Restore what ``encode_chunk`` was given, bit for bit."""
-    return _unpack(_decompressor().decompress(data), 0)
+    return _unpack(_decompressor().decompress(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,56 +114,68 @@ class Batch:
             for series_id, start, end in zip(self.series_ids.tolist(), starts, ends, strict=True)
         ]
 
-    def of_series(self, wanted: frozenset[int]) -> list[tuple[int, Points]]:
-        """Return only the series in ``wanted``."""
-        return [(series_id, points) for series_id, points in self.split() if series_id in wanted]
-
 
 def encode_batch(batch: Batch) -> bytes:
     """Compress one request's points, quickly: they are merged into chunks later."""
-    head = _COUNT.pack(len(batch.series_ids))
     ids, counts = batch.series_ids.astype("<i8", copy=False), batch.counts.astype("<u4", copy=False)
-    packed = b"".join((head, ids.tobytes(), counts.tobytes(), _pack(batch.points)))
-    return _compressor(_YOUNG_LEVEL).compress(packed)
+    packed = _compressor(_YOUNG_LEVEL).compress(_pack(batch.points))
+    return b"".join((_COUNT.pack(len(ids)), ids.tobytes(), counts.tobytes(), packed))
 
 
 def decode_batch(data: bytes) -> Batch:
     """Restore what ``encode_batch`` was given, bit for bit."""
-    raw = _decompressor().decompress(data)
-    (num_series,) = _COUNT.unpack_from(raw)
-    ids = np.frombuffer(raw, "<i8", num_series, _COUNT.size)
-    counts = np.frombuffer(raw, "<u4", num_series, _COUNT.size + 8 * num_series)
-    return Batch(ids, counts, _unpack(raw, _COUNT.size + 12 * num_series))
+    ids, counts = _series_of(data)
+    return Batch(ids, counts, _unpack(_decompressor().decompress(data[_COUNT.size + 12 * len(ids) :])))
+
+
+def decode_series(data: bytes, wanted: frozenset[int]) -> list[tuple[int, Points]]:
+    """Return the points of the ``wanted`` series of a batch; one with none of them is not decompressed."""
+    ids, _ = _series_of(data)
+    if wanted.isdisjoint(ids.tolist()):
+        return []
+    return [(series_id, points) for series_id, points in decode_batch(data).split() if series_id in wanted]
+
+
+def _series_of(data: bytes) -> tuple[Int64Array, NDArray[np.uint32]]:
+    (num_series,) = _COUNT.unpack_from(data)
+    ids = np.frombuffer(data, "<i8", num_series, _COUNT.size)
+    return ids, np.frombuffer(data, "<u4", num_series, _COUNT.size + 8 * num_series)
 
 
 def _pack(points: Points) -> bytes:
-    return b"".join((_shuffle(_deltas(points.steps)), _shuffle(_deltas(points.times_us)), _shuffle(points.values)))
+    if not len(points):
+        return _COUNT.pack(0)
+    values = np.ascontiguousarray(points.values, "<f8").tobytes()
+    return b"".join((_COUNT.pack(len(points)), _pack_integers(points.steps), _pack_integers(points.times_us), values))
 
 
-def _unpack(raw: bytes, offset: int) -> Points:
-    length = (len(raw) - offset) // _POINT_BYTES
-    size = 8 * length
-    steps = np.cumsum(_unshuffle(raw, offset, length).view("<i8"), dtype=np.int64)
-    times_us = np.cumsum(_unshuffle(raw, offset + size, length).view("<i8"), dtype=np.int64)
-    return Points(steps, times_us, _unshuffle(raw, offset + 2 * size, length).view("<f8"))
+def _unpack(raw: bytes) -> Points:
+    (length,) = _COUNT.unpack_from(raw)
+    if not length:
+        return EMPTY
+    steps, offset = _unpack_integers(raw, _COUNT.size, length)
+    times_us, offset = _unpack_integers(raw, offset, length)
+    return Points(steps, times_us, np.frombuffer(raw, "<f8", length, offset))
 
 
-def _deltas(column: Int64Array) -> Int64Array:
-    """Return the first element and the differences; integer arrays wrap around silently, and so does the sum back."""
-    deltas = np.empty(len(column), "<i8")
-    deltas[:1] = column[:1]
-    np.subtract(column[1:], column[:-1], out=deltas[1:])
-    return deltas
+def _pack_integers(column: Int64Array) -> bytes:
+    """Pack at least one integer; numpy's integer arrays wrap around silently, and so does the sum back."""
+    deltas = np.subtract(column[1:], column[:-1])
+    base = int(deltas.min()) if len(deltas) else 0
+    rest = np.subtract(deltas, np.int64(base)).view(np.uint64)  # the true difference even where int64 overflows
+    largest = int(rest.max()) if len(rest) else 0
+    width = next(width for width in _WIDTHS if largest < 1 << (8 * width))
+    return _INTEGERS.pack(int(column[0]), base, width) + rest.astype(f"<u{width}").tobytes()
 
 
-def _shuffle(column: Int64Array | Float64Array) -> bytes:
-    little = np.ascontiguousarray(column, column.dtype.newbyteorder("<"))
-    return little.view(np.uint8).reshape(-1, 8).T.tobytes()
-
-
-def _unshuffle(raw: bytes, offset: int, length: int) -> NDArray[np.uint8]:
-    planes = np.frombuffer(raw, np.uint8, 8 * length, offset).reshape(8, length)
-    return np.ascontiguousarray(planes.T).reshape(-1)
+def _unpack_integers(raw: bytes, offset: int, length: int) -> tuple[Int64Array, int]:
+    first, base, width = _INTEGERS.unpack_from(raw, offset)
+    offset += _INTEGERS.size
+    column = np.empty(length, np.int64)
+    column[0] = first
+    rest = np.frombuffer(raw, f"<u{width}", length - 1, offset)
+    np.add(rest.astype(np.uint64, copy=False).view(np.int64), np.int64(base), out=column[1:])
+    return np.cumsum(column, out=column), offset + width * (length - 1)
 
 
 class _ThreadState(threading.local):

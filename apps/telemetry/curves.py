@@ -14,7 +14,7 @@ from django.db import connection
 from psycopg.types.numeric import Int8
 
 from apps.jobs.models import Attempt
-from apps.telemetry.codec import Points, concat, decode_batch, decode_chunk
+from apps.telemetry.codec import Points, concat, decode_chunk, decode_series
 from apps.telemetry.sampling import AttemptPoints, Leg, chain, down_sample, joined
 
 _READ = """
@@ -144,6 +144,6 @@ def _read(job_id: UUID, keys: Sequence[str], ranks: Sequence[int], steps: StepRa
         elif kind == 2:
             found.points[series_id].append(decode_chunk(data))
         elif wanted := wanted_of.get((attempt_id, rank)):
-            for one, points in decode_batch(data).of_series(frozenset(wanted)):
+            for one, points in decode_series(data, frozenset(wanted)):
                 found.points[one].append(points)
     return found
