@@ -79,7 +79,10 @@ class Job(Record):
             models.Index(fields=["priority", "id"], condition=Q(deleted_at=None), name="job_by_priority"),
             models.Index(fields=["state", "id"], condition=Q(deleted_at=None), name="job_by_state"),
             models.Index(
-                F("started_at").desc(nulls_last=True), F("id").desc(), condition=Q(deleted_at=None), name="job_by_started"
+                F("started_at").desc(nulls_last=True),
+                F("id").desc(),
+                condition=Q(deleted_at=None),
+                name="job_by_started",
             ),
             models.Index(
                 F("ended_at").desc(nulls_last=True), F("id").desc(), condition=Q(deleted_at=None), name="job_by_ended"
