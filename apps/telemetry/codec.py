@@ -108,7 +108,7 @@ class Batch:
     def split(self) -> list[tuple[int, Points]]:
         """Return each series' points; a series may occur twice."""
         ends = np.cumsum(self.counts, dtype=np.int64).tolist()
-        starts = [0, *ends[:-1]]
+        starts = [0, *ends][:-1]
         return [
             (series_id, self.points.take(slice(start, end)))
             for series_id, start, end in zip(self.series_ids.tolist(), starts, ends, strict=True)
