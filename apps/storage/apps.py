@@ -1,7 +1,9 @@
-"""Django's entry for this app."""
+"""The storage app."""
 
 from django.apps import AppConfig
 
 
 class StorageConfig(AppConfig):
+    """Artifacts, sets of files, and uploads."""
+
     name = "apps.storage"

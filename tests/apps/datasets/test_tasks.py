@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -25,7 +26,7 @@ def test_task_reads_the_version(make_version: Callable[[Mapping[str, bytes]], Da
 
 
 @pytest.mark.parametrize("nonsense", ["", "x", None, 5, str(uuid4())])
-def test_nonsense_is_ignored(nonsense: object) -> None:
+def test_nonsense_is_ignored(nonsense: Any) -> None:
     compute_statistics(nonsense)
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db.models import Q
 from django.utils import timezone
 
 from apps.accounts.models import User, Workspace
@@ -97,7 +98,7 @@ def test_open_upload_keeps_the_bytes_it_was_told_are_there(
 def dead_versions() -> Iterator[None]:
     """Count no dataset version as living."""
     before = dict(references._LIVE_ROWS)
-    references.count_only(DatasetVersion, lambda: references.Q(pk__in=[]))
+    references.count_only(DatasetVersion, lambda: Q(pk__in=[]))
     yield
     references._LIVE_ROWS.clear()
     references._LIVE_ROWS.update(before)

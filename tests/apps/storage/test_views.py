@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import tracemalloc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -34,7 +34,7 @@ def announce(client: APIClient, project: Project, content: bytes) -> Any:
 
 def put(client: APIClient, upload_id: str, number: int, part: bytes) -> Any:
     address = f"/api/v1/uploads/{upload_id}/parts/{number}"
-    return client.generic("PUT", address, part, content_type="application/octet-stream")
+    return client.put(address, part, content_type="application/octet-stream")
 
 
 def test_file_is_announced_sent_and_finalised(small_parts: int, api: APIClient, project: Project) -> None:
@@ -154,7 +154,7 @@ async def call(
         await asyncio.sleep(3600)
         return {"type": "http.disconnect"}
 
-    async def send(message: dict[str, Any]) -> None:
+    async def send(message: Mapping[str, Any]) -> None:
         nonlocal status
         status = message.get("status", status)
 
