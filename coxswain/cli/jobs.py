@@ -90,7 +90,7 @@ def show_job(job: Reference, as_json: JsonFlag = False) -> None:
         "result": found.result, "version": found.output_version_name, "created": found.created_at,
         "started": found.started_at, "ended": found.ended_at,
     }  # fmt: skip
-    print_table(("", ""), [(key, value) for key, value in facts.items() if value not in {None, ""}])
+    print_table(("", ""), [(key, value) for key, value in facts.items() if value is not None and value != ""])
 
 
 @app.command()

@@ -1,0 +1,148 @@
+"""`cox` against a real server: what it prints, and how it exits."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from pytest_django.live_server_helper import LiveServer
+
+from apps.accounts.models import User
+from coxswain.cli import app as cli
+from coxswain.cli import output
+from coxswain.client import Client
+from coxswain.client.settings import credentials_path
+from tests.coxswain.conftest import PASSWORD
+from tests.coxswain.test_client import make_dataset, train_spec
+
+
+class Cox:
+    """Runs `cox` in this process, as its entry point does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+        self.stdout = ""
+        self.stderr = ""
+
+    def __call__(self, *arguments: str) -> int:
+        """Run it; the exit code."""
+        self._monkeypatch.setattr(sys, "argv", ["cox", *arguments])
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            sys.exit(cli.main())  # type: ignore[func-returns-value]
+        self.stdout, self.stderr = self._capsys.readouterr()
+        return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def cox(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cox:
+    return Cox(monkeypatch, capsys)
+
+
+@pytest.fixture
+def signed_in(live_server: LiveServer, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COX_URL", live_server.url)
+    monkeypatch.setenv("COX_TOKEN", token)
+
+
+def test_login_stores_a_token_only_its_owner_can_read(
+    cox: Cox, live_server: LiveServer, user: User, tmp_path: Path
+) -> None:
+    password_file = tmp_path / "password"
+    password_file.write_text(PASSWORD + "\n")
+    arguments = ("--url", live_server.url, "--username", user.get_username(), "--password-file", str(password_file))
+    assert cox("login", *arguments) == 0
+    assert credentials_path().stat().st_mode & 0o777 == 0o600
+    assert PASSWORD not in credentials_path().read_text()
+    assert cox("job", "list", "--json") == 0
+    assert json.loads(cox.stdout) == []
+
+
+def test_stored_token_is_not_sent_to_another_address(cox: Cox, monkeypatch: pytest.MonkeyPatch) -> None:
+    credentials_path().parent.mkdir(parents=True)
+    credentials_path().write_text(json.dumps({"url": "http://127.0.0.1:1", "token": "cox_secret"}))
+    monkeypatch.setenv("COX_URL", "http://127.0.0.1:2")
+    assert cox("job", "list") == output.EXIT_FAILED
+    assert "no token for http://127.0.0.1:2" in cox.stderr
+
+
+def test_without_a_login_the_way_to_one_is_told(cox: Cox) -> None:
+    assert cox("job", "list") == output.EXIT_FAILED
+    assert "cox login" in cox.stderr
+
+
+def test_server_that_is_away_has_an_exit_code_of_its_own(cox: Cox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COX_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("COX_TOKEN", "cox_x")
+    assert cox("dataset", "list") == output.EXIT_UNREACHABLE
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_dataset_is_created_and_listed(cox: Cox, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("some words " * 100)
+    assert cox("dataset", "create", "corpus", str(tmp_path / "a.txt"), "--no-wait") == 0
+    assert "corpus@1: 1 files" in cox.stdout
+    assert cox("dataset", "list", "--json") == 0
+    assert [item["name"] for item in json.loads(cox.stdout)] == ["corpus"]
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_job_goes_through_the_commands(cox: Cox, client: Client, tmp_path: Path) -> None:
+    make_dataset(client, tmp_path)
+    spec = tmp_path / "tiny.yaml"
+    spec.write_text(yaml.safe_dump({"resources": {"slots_per_node": 2}, "spec": train_spec()}))
+    assert cox("job", "submit", str(spec), "--json") == 0
+    submitted = json.loads(cox.stdout)
+    assert submitted["name"] == "tiny"
+    assert submitted["resources"]["slots_per_node"] == 2
+    number = str(submitted["number"])
+    assert cox("job", "show", number) == 0
+    assert "queued" in cox.stdout
+    assert cox("job", "cancel", number, "--json") == 0
+    assert json.loads(cox.stdout)["state"] == "cancelled"
+    assert cox("job", "watch", number) == output.EXIT_JOB_FAILED
+    assert cox("job", "logs", number, "-f") == 0
+    assert cox("job", "rerun", number) == 0
+    assert cox("job", "list") == 0
+    assert "cancelled" in cox.stdout
+    assert "queued" in cox.stdout
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_refused_spec_names_field_and_remedy(cox: Cox, client: Client, tmp_path: Path) -> None:
+    make_dataset(client, tmp_path)
+    spec = tmp_path / "tiny.json"
+    spec.write_text(json.dumps(train_spec(step=3)))
+    assert cox("job", "submit", str(spec)) == output.EXIT_FAILED
+    assert "step" in cox.stderr
+
+
+@pytest.mark.parametrize("content", ["- a list", "just words", "steps: 3", "a: [1, 2"])
+@pytest.mark.usefixtures("signed_in")
+def test_file_that_is_no_spec_is_refused_before_it_is_sent(cox: Cox, tmp_path: Path, content: str) -> None:
+    (tmp_path / "bad.yaml").write_text(content)
+    assert cox("job", "submit", str(tmp_path / "bad.yaml")) == output.EXIT_FAILED
+    assert "bad.yaml" in cox.stderr
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_model_that_is_not_there_is_not_found(cox: Cox, tmp_path: Path) -> None:
+    assert cox("model", "list", "--json") == 0
+    assert json.loads(cox.stdout) == []
+    assert cox("model", "download", "tiny_v1", "-o", str(tmp_path / "out")) == output.EXIT_FAILED
+    assert not (tmp_path / "out").exists()
+
+
+def test_status_of_no_stack_says_so_by_its_exit_code(cox: Cox, tmp_path: Path) -> None:
+    assert cox("status", "--data-dir", str(tmp_path), "--json") == output.EXIT_NOT_RUNNING
+    assert json.loads(cox.stdout)["running"] is False
+
+
+def test_entry_point_is_installed() -> None:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "cox", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip()
