@@ -40,7 +40,7 @@ def test_train_job_runs_to_a_model_version(
 
     job.refresh_from_db()
     assert job.state == "succeeded"
-    version = ModelVersion.objects.get(pk=job.output_version_id)
+    version = ModelVersion.objects.get(made_by_jobs=job)
     assert (str(version), version.num_parameters, version.dataset_version) == ("tiny-run_v1", 123, dataset)
     assert Checkpoint.objects.get(job=job).step == 50
     assert not DeviceHold.objects.filter(released_at=None).exists()

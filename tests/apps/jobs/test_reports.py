@@ -37,13 +37,14 @@ def test_reports_of_a_stale_fence_get_409_and_change_nothing(agent: FakeAgent, j
     new = start(agent)
     assert new["fence"] == old["fence"] + 1
 
-    for kind, fields in {
+    late: dict[str, dict[str, Any]] = {
         "running": {"warm": True},
         "phase": {"name": "x"},
         "progress": {"step": 99, "total_steps": 100},
         "resumed": {"step": 5},
         "completion": {"completions": ["x"]},
-    }.items():
+    }
+    for kind, fields in late.items():
         answer = agent.report(old, kind, **fields)
         assert (answer.status_code, answer.json()["code"]) == (409, "stale_fence")
     now = fresh(job)
