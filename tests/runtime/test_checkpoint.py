@@ -23,6 +23,9 @@ from workers.runtime.errors import CheckpointError, UserError
 from workers.runtime.events import EventWriter
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")  # it is: rank 0 writes alone
+
+
 def _snapshot(step: int, best_step: int | None = None, value: float = 1.0) -> Snapshot:
     progress = Progress(step=step, position=step, tokens=step, best_step=best_step, world_size=1)
     return Snapshot(progress, {"model.w": torch.full((100,), value), "optimizer.w.step": torch.tensor(3.0)}, {})

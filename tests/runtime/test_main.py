@@ -13,7 +13,7 @@ from tests.runtime.ranks import tiny_train_spec
 from workers.contract.run import EVENT_ADAPTER, FinishedEvent, ResumedEvent
 from workers.runtime.__main__ import load_run
 
-TIMEOUT_S = 120
+TIMEOUT_S = 140
 
 
 def _launch(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
