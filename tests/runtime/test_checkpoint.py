@@ -22,7 +22,6 @@ from workers.runtime.checkpoint import (
 from workers.runtime.errors import CheckpointError, UserError
 from workers.runtime.events import EventWriter
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")  # it is: rank 0 writes alone
 
 
