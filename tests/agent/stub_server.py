@@ -102,6 +102,7 @@ class ControlPlane:
         self.broker_url = broker_url
         self.node_token: str | None = None
         self.joins: list[JoinRequest] = []
+        self.joins_with_name_taken = 0
         self.heartbeats: list[HeartbeatRequest] = []
         self.allocations: dict[UUID, Stored] = {}
         self.blobs: dict[str, bytes] = {}
@@ -150,6 +151,8 @@ class ControlPlane:
         self.joins.append(request)
         if request.join_token != JOIN_TOKEN:
             raise Problem(401, "token_refused")
+        if len(self.joins) <= self.joins_with_name_taken:
+            raise Problem(409, "name_taken")
         self.node_token = f"cox_node_{uuid4().hex}"
         return JoinReply(
             node_id=uuid4(),

@@ -70,3 +70,17 @@ def test_join_waits_for_a_server_that_is_down(plane: ControlPlane, settings: Age
     threading.Timer(0.2, stop.set).start()
     with pytest.raises(GaveUp):
         obtain(settings, stop)
+
+
+def test_name_whose_lease_still_runs_is_waited_for(plane: ControlPlane, settings: AgentSettings) -> None:
+    plane.joins_with_name_taken = 2
+    assert obtain(settings) == plane.node_token
+    assert len(plane.joins) == 3
+
+
+def test_other_refusals_of_the_server_are_told_with_its_remedy(plane: ControlPlane, settings: AgentSettings) -> None:
+    plane.joins_with_name_taken = 1000
+    stop = threading.Event()
+    stop.set()  # nobody waits
+    with pytest.raises(CannotJoin, match="name_taken"):
+        obtain(settings, stop)

@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import time
 from pathlib import Path
 
 import psutil
@@ -13,7 +14,7 @@ from workers.agent.atomic import write_atomically
 from workers.agent.processes import read_boot_id
 from workers.agent.settings import AgentSettings
 from workers.contract import CONTRACT_VERSION
-from workers.contract.node_api import DeviceInfo, JoinReply, JoinRequest
+from workers.contract.node_api import HEARTBEAT_S, LEASE_S, DeviceInfo, JoinReply, JoinRequest
 
 AGENT_VERSION = "0.1.0"
 
@@ -77,7 +78,7 @@ class Identity:
         """
         request = self._request()
         try:
-            reply = retry.call(lambda: _join_once(api, request))
+            reply = self._join_when_free(api, request, retry)
         except (Refused, NotFound) as error:
             raise CannotJoin(f"the server refuses this node: {error}") from error
         stored = StoredIdentity(
@@ -90,6 +91,17 @@ class Identity:
         write_atomically(self._path, stored.model_dump_json(), mode=0o600, is_durable=True)
         api.use_token(reply.node_token)
         return reply
+
+    def _join_when_free(self, api: NodeApi, request: JoinRequest, retry: Retry) -> JoinReply:
+        """Join, giving the lease of this machine's life before its reboot time to run out."""
+        deadline = time.monotonic() + LEASE_S + HEARTBEAT_S
+        while True:
+            try:
+                return retry.call(lambda: _join_once(api, request))
+            except Refused as error:
+                if error.code != "name_taken" or time.monotonic() > deadline or retry.stop.wait(retry.last_s):
+                    raise
+                log.info("waiting for the name: %s", error)
 
     def _load(self) -> StoredIdentity | None:
         try:
