@@ -14,6 +14,9 @@ export interface PlotStyle {
   height: number;
 }
 
+/** Distances of the marks under the chart: steps are whole numbers. */
+const WHOLE_STEPS = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
+
 const FONT = "11px 'Inter Variable', system-ui, sans-serif";
 
 function axisColors(isDark: boolean) {
@@ -53,7 +56,7 @@ export function createPlot(element: HTMLElement, width: number, style: PlotStyle
     // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment
     scales: { x: { time: false }, y: { distr: style.isLog ? 3 : 1 } },
     axes: [
-      { ...axis, size: 30, values: (_plot, ticks) => ticks.map((tick) => formatCount(tick)) },
+      { ...axis, size: 30, incrs: WHOLE_STEPS, values: (_plot, ticks) => ticks.map((tick) => formatCount(tick)) },
       {
         ...axis,
         size: 56,

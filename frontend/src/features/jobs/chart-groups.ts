@@ -36,6 +36,7 @@ const RULES: GroupRule[] = [
     unit: "s",
     matches: /(time|wait|forward|backward|optimizer|data)_s$/,
   },
+  { id: "loss_local", title: "Loss of each rank", unit: "nats/token", matches: /^loss_local$/ },
   { id: "perplexity", title: "Perplexity", unit: "", matches: /perplexity/ },
   { id: "memory", title: "Memory", unit: "GiB", matches: /_gib$/ },
   { id: "utilisation", title: "Utilisation", unit: "%", matches: /_pct$/ },
@@ -43,7 +44,7 @@ const RULES: GroupRule[] = [
   { id: "temperature", title: "Temperature", unit: "deg C", matches: /temperature|_c$/ },
 ];
 
-const UNITS = /_(s|ms|bytes|gib|pct|tokens|w|c)$/;
+const UNITS = /_(per_s|s|ms|bytes|gib|pct|w|c)$/;
 
 function labelOf(key: string, rank: number, hasRanks: boolean): string {
   const name = humanize(key.replace(UNITS, ""));

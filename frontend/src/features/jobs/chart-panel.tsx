@@ -54,7 +54,7 @@ export function ChartPanel({ group, store, settings, syncKey, isDark, height }: 
         </>
       }
     >
-      <Group gap="md" mb={4} aria-label="Legend">
+      <Group style={{ gap: "2px 14px" }} mb={4} aria-label="Legend">
         {lines.slice(0, 12).map((line, index) => (
           <LegendEntry key={idOf(line)} line={line} color={seriesColor(index)} store={store} />
         ))}

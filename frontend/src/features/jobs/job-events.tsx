@@ -8,20 +8,29 @@ import { humanize } from "@/lib/format";
 import { JOB_STATES } from "@/lib/job-state";
 import { jobEventsQuery } from "@/lib/queries/jobs";
 
-function titleOf(event: JobEvent): string {
-  const state = stateAfter(event);
-  return state ? JOB_STATES[state].label : humanize(event.action);
+function stateAfter(event: JobEvent): JobState | null {
+  const name = event.after?.["state"];
+  return typeof name === "string" && name in JOB_STATES ? (name as JobState) : null;
 }
 
-function stateAfter(event: JobEvent): JobState | null {
-  const after: unknown = event.after;
-  const name = typeof after === "object" && after !== null ? (after as Record<string, unknown>)["state"] : after;
-  return typeof name === "string" && name in JOB_STATES ? (name as JobState) : null;
+/** `Phase: tokenize`, `Checkpoint saved: step 200`; a change of state is its name. */
+function titleOf(event: JobEvent): string {
+  const state = stateAfter(event);
+  if (state) return JOB_STATES[state].label;
+  const detail = Object.entries(event.after ?? {})
+    .filter(([, value]) => typeof value === "string" || typeof value === "number")
+    .map(([key, value]) => (key === event.action ? String(value) : `${humanize(key).toLowerCase()} ${String(value)}`));
+  return [humanize(event.action), detail.join(", ")].filter(Boolean).join(": ");
+}
+
+/** Newest first; what happened in the same instant keeps the order of the stream. */
+function newestFirst(a: JobEvent, b: JobEvent): number {
+  return (b.seq ?? 0) - (a.seq ?? 0) || b.created_at.localeCompare(a.created_at);
 }
 
 export default function JobEvents({ jobId }: { jobId: string }) {
   const { data } = useSuspenseQuery(jobEventsQuery(jobId));
-  const events = [...data].sort((a, b) => b.created_at.localeCompare(a.created_at));
+  const events = [...data].sort(newestFirst);
   return (
     <Panel testId="job-events">
       <Timeline bulletSize={14} lineWidth={2} active={-1}>

@@ -14,6 +14,9 @@ function numbered(count: number, from: number, label: string): { value: string; 
   }));
 }
 
+/** What the node's agent itself says about the attempt. */
+const AGENT = { value: "-1", label: "Agent" };
+
 export default function JobLogs({ job, live }: { job: JobSummary; live: JobLive }) {
   const newest = job.attempt ?? 1;
   const [attempt, setAttempt] = useState<number | null>(null); // null follows the newest
@@ -42,7 +45,7 @@ export default function JobLogs({ job, live }: { job: JobSummary; live: JobLive 
           size="xs"
           w={100}
           aria-label="Rank"
-          data={numbered(ranks, 0, "Rank")}
+          data={[...numbered(ranks, 0, "Rank"), AGENT]}
           value={String(rank)}
           onChange={(value) => setRank(Number(value ?? 0))}
           allowDeselect={false}

@@ -1,5 +1,5 @@
 /** Form widgets that offer what there is: datasets and model versions. */
-import { Autocomplete, Select, Textarea } from "@mantine/core";
+import { Autocomplete, Checkbox, Select, Textarea } from "@mantine/core";
 import type { WidgetProps } from "@rjsf/utils";
 import { useQuery } from "@tanstack/react-query";
 import { datasetsQuery } from "@/lib/queries/datasets";
@@ -59,6 +59,20 @@ export function PromptWidget({ id, label, value, required, rawErrors, onChange, 
       maxRows={12}
       value={textOf(value)}
       onChange={(event) => onChange(event.currentTarget.value || undefined)}
+      error={firstOf(rawErrors)}
+    />
+  );
+}
+
+export function SwitchWidget({ id, label, value, onChange, schema, rawErrors }: WidgetProps) {
+  return (
+    <Checkbox
+      id={id}
+      mt={{ base: 0, xs: 30 }}
+      label={label}
+      description={schema.description}
+      checked={value === true}
+      onChange={(event) => onChange(event.currentTarget.checked)}
       error={firstOf(rawErrors)}
     />
   );

@@ -1,7 +1,7 @@
 /** The form of a kind's spec, rendered from its JSON Schema. Loaded only where a job is made. */
 import RjsfForm from "@rjsf/mantine";
 import type { ErrorSchema, RegistryWidgetsType, RJSFSchema, TemplatesType, UiSchema } from "@rjsf/utils";
-import { DatasetWidget, ModelVersionWidget, PromptWidget } from "./pickers";
+import { DatasetWidget, ModelVersionWidget, PromptWidget, SwitchWidget } from "./pickers";
 import { SpecFieldTemplate, SpecObjectTemplate, SpecUnionTemplate } from "./spec-templates";
 import { specValidator } from "./spec-validator";
 import type { Spec } from "./draft";
@@ -10,6 +10,7 @@ const WIDGETS: RegistryWidgetsType = {
   dataset: DatasetWidget,
   modelVersion: ModelVersionWidget,
   textarea: PromptWidget,
+  CheckboxWidget: SwitchWidget,
 };
 
 const TEMPLATES: Partial<TemplatesType> = {

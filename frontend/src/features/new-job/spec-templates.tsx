@@ -4,6 +4,7 @@ import type { FieldTemplateProps, MultiSchemaFieldTemplateProps, ObjectFieldTemp
 import type { ReactNode } from "react";
 import { Panel } from "@/components/panel";
 import { humanize } from "@/lib/format";
+import classes from "./spec-templates.module.css";
 import { layoutOf } from "./spec-schema";
 
 const ADVANCED = "advanced";
@@ -24,7 +25,14 @@ interface Section {
 
 function Sections({ sections, open }: { sections: Section[]; open: string[] }) {
   return (
-    <Accordion multiple variant="separated" defaultValue={open} chevronPosition="left" keepMounted>
+    <Accordion
+      classNames={{ item: classes.section }}
+      multiple
+      variant="separated"
+      defaultValue={open}
+      chevronPosition="left"
+      keepMounted
+    >
       {sections.map(({ id, title, content }) => (
         <Accordion.Item key={id} value={id}>
           <Accordion.Control py={2} fw={600}>

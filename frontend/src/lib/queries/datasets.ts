@@ -3,6 +3,7 @@ import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query
 import { api, unwrap } from "@/lib/api";
 import type { CreateDataset, DatasetVersion, FileEntry } from "@/lib/api-types";
 
+const PREVIEW_RECORDS = 8;
 const READING_MS = 1_500; // statistics are computed in the background; look again until they are there
 
 export function datasetsQuery(project?: string) {
@@ -38,7 +39,12 @@ export function datasetVersionsQuery(id: string) {
 export function datasetPreviewQuery(versionId: string) {
   return queryOptions({
     queryKey: ["datasets", "preview", versionId],
-    queryFn: () => unwrap(api.GET("/api/v1/dataset-versions/{id}/preview", { params: { path: { id: versionId } } })),
+    queryFn: () =>
+      unwrap(
+        api.GET("/api/v1/dataset-versions/{id}/preview", {
+          params: { path: { id: versionId }, query: { limit: PREVIEW_RECORDS } },
+        }),
+      ),
     staleTime: Number.POSITIVE_INFINITY, // versions never change
   });
 }
