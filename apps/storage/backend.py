@@ -87,7 +87,10 @@ class Storage:
             self._fs.rm_file(self._path(key))
 
     def delete_prefix(self, prefix: str, keep: frozenset[str] = frozenset()) -> int:
-        """Remove every file below the folder ``prefix`` but those in ``keep``; return how many went."""
+        """Remove every file below the folder ``prefix`` but those in ``keep``; return how many went.
+
+        The folder goes with its last file, unless something is to be kept: then somebody may still be writing.
+        """
         folder = self._path(prefix)
         self._fs.invalidate_cache(folder)
         try:
@@ -99,7 +102,7 @@ class Storage:
         for name in doomed:  # others may be clearing the same folder, or be writing into it
             with suppress(FileNotFoundError):
                 self._fs.rm_file(name)
-        if self._is_local and len(doomed) == len(names):
+        if self._is_local and not keep:
             with suppress(OSError):
                 Path(folder).rmdir()
         return len(doomed)

@@ -184,6 +184,34 @@ def test_several_finalise_at_once_and_all_get_the_same_artifact(
     assert bytes_of(artifact) == b"0123456789" * 50
 
 
+@pytest.mark.django_db(transaction=True)
+def test_same_file_sent_several_times_at_once_by_one_sender(small_parts: int, announce: Announce) -> None:
+    """A folder with identical files, sent by a client with several connections: they share one upload."""
+    content = b"0123456789" * 5
+    results: list[object] = []
+
+    def send() -> None:
+        try:
+            upload = announce(content)
+            for number in range(5):
+                part = content[number * 10 : number * 10 + 10]
+                services.put_part(upload=upload, number=number, stream=io.BytesIO(part))
+            results.append(services.finalise_upload(upload=upload).artifact_id)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the assertion shows it
+            results.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=send) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    artifact = Artifact.objects.get()
+    assert results == [artifact.pk] * 5
+    assert bytes_of(artifact) == content
+
+
 def test_two_uploads_of_the_same_bytes_share_one_artifact(workspace: Workspace, user: User, send: Announce) -> None:
     mine = send(b"shared")
     theirs = services.create_upload(workspace=workspace, node_id=uuid4(), sha256=mine.sha256, size_bytes=6)
