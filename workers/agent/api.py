@@ -30,7 +30,8 @@ from workers.contract.node_api import (
 
 # Shorter than the five seconds after which uvicorn closes an idle connection: a request must not meet a closing one.
 _KEEPALIVE_S = 3.0
-_RETRIED_STATUS = frozenset({408, 425, 429})
+# Answers about what was sent. Any other refusal (a proxy's 403, a route that is not there yet) may pass.
+_FINAL_STATUS = frozenset({400, 404, 409, 410, 413, 415, 422, 426})
 
 ReplyT = TypeVar("ReplyT", bound=BaseModel)
 
@@ -229,10 +230,10 @@ def _raise_for(response: httpx.Response) -> None:
         problem.get("title", "")
     )
     status = response.status_code
-    if status >= 500 or status in _RETRIED_STATUS:
+    if status in {401, 403}:
+        raise TokenRefused(detail or "the token is refused")
+    if status not in _FINAL_STATUS:
         raise Unreachable(f"{status} {code} {detail}".strip())
-    if status == 401:
-        raise TokenRefused(detail or "the node token is refused")
     if code == "stale_fence":
         raise StaleFence(detail)
     if code == "mark_mismatch" and isinstance(problem.get("mark"), int):
