@@ -28,6 +28,7 @@ class MemberWorkspaceSerializer(serializers.ModelSerializer[Membership]):
 class UserSerializer(serializers.ModelSerializer[User]):
     """A person, to themselves."""
 
+    email = serializers.CharField(read_only=True, help_text="Empty where none was given.")
     workspaces = MemberWorkspaceSerializer(source="memberships", many=True, read_only=True)
 
     class Meta:

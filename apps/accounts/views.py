@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.middleware.csrf import get_token
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
-from rest_framework.permissions import AllowAny
+from rest_framework.permissions import SAFE_METHODS, AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -29,7 +29,7 @@ from apps.accounts.serializers import (
     UserSerializer,
     WorkspaceSerializer,
 )
-from apps.core.errors import Forbidden
+from apps.core.errors import Forbidden, NotFound
 from apps.core.permissions import IsSuperuser
 
 
@@ -166,8 +166,12 @@ class MemberViewSet(ListModelMixin, GenericViewSet[Membership]):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Check the workspace of the address before anything else is read."""
         super().initial(request, *args, **kwargs)
-        role = Role.VIEWER if request.method in {"GET", "HEAD", "OPTIONS"} else self.write_role
-        selectors.require_role(request.user, kwargs["workspace_id"], role)
+        workspace = selectors.visible_workspaces(request.user).filter(pk=kwargs["workspace_id"]).first()
+        if workspace is None:
+            raise NotFound("There is no such workspace.")
+        role = Role.VIEWER if request.method in SAFE_METHODS else self.write_role
+        selectors.require_role(request.user, workspace, role)
+        self.workspace = workspace
 
     def get_queryset(self) -> QuerySet[Membership]:
         """Select the members."""
@@ -180,8 +184,7 @@ class MemberViewSet(ListModelMixin, GenericViewSet[Membership]):
         """Let a user in."""
         form = AddMemberSerializer(data=request.data)
         form.is_valid(raise_exception=True)
-        workspace = Workspace.objects.get(pk=workspace_id)
-        member = services.add_member(workspace=workspace, actor=_user(request), **form.validated_data)
+        member = services.add_member(workspace=self.workspace, actor=_user(request), **form.validated_data)
         return Response(MembershipSerializer(member).data, status=201)
 
     @extend_schema(request=ChangeRoleSerializer, responses=MembershipSerializer)

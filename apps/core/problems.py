@@ -11,7 +11,7 @@ from math import ceil
 from typing import Any
 
 import structlog
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.db.models import ProtectedError, RestrictedError
@@ -215,7 +215,7 @@ _TRANSLATIONS: tuple[_Translation, ...] = (
     (drf.ValidationError, _from_validation),
     (drf.APIException, _from_drf),
     (PydanticError, _from_pydantic),
-    (Http404, lambda error: problem(404, detail="There is no such object.")),
+    ((Http404, ObjectDoesNotExist), lambda error: problem(404, detail="There is no such object.")),
     (PermissionDenied, lambda error: problem(403, detail=str(error) or "This is not allowed.")),
     (RequestDataTooBig, lambda error: problem(413, detail=str(error))),
     (SuspiciousOperation, lambda error: problem(400, detail="The request is malformed.")),

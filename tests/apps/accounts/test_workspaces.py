@@ -78,6 +78,13 @@ def test_only_owners_manage_members(
     assert client.delete(f"{address}/{Membership.objects.get(user=owner).pk}").status_code == 403
 
 
+def test_members_of_no_workspace_are_not_found(client_for: ClientFor, superuser: User) -> None:
+    address = f"/api/v1/workspaces/{superuser.pk}/members"
+    client = client_for(superuser)
+    assert client.get(address).status_code == 404
+    assert client.post(address, {"username": superuser.username, "role": "viewer"}).status_code == 404
+
+
 def test_membership_of_another_workspace_is_not_reached(
     client_for: ClientFor, owner: User, outsider: User, workspace: Workspace
 ) -> None:
