@@ -1,7 +1,7 @@
 """How fast a chart is read, and what a point costs on disk.
 
-Two curves of 100,000 and 1,000,000 noisy points are delivered over HTTP, read at 1,000 pixels before and after compaction, and
-weighed after VACUUM. Times are whole requests as a client on the same machine sees them.
+Two curves of 100,000 and 1,000,000 noisy points are delivered over HTTP, read at 1,000 pixels before and after
+compaction, and weighed after VACUUM. Times are whole requests as a client on the same machine sees them.
 
     python -m benchmarks.charts [--repeat 20] [--out result.json]
 """

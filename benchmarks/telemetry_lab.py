@@ -1,4 +1,4 @@
-"""A web server on throw-away Postgres and Redis, with one running job: the ground that ingest and charts are measured on.
+"""A web server on throw-away Postgres and Redis, with one running job: where ingest and charts are measured.
 
 The database is durable (fsync on), as in the embedded stack. Everything is removed afterwards.
 """
@@ -93,9 +93,7 @@ class TelemetryLab:
 
     def manage(self, code: str) -> bytes:
         """Run Python with Django set up, beside the server."""
-        done = subprocess.run(
-            [sys.executable, "-c", code], env=self.env, cwd=ROOT, stdout=subprocess.PIPE, check=True
-        )
+        done = subprocess.run([sys.executable, "-c", code], env=self.env, cwd=ROOT, stdout=subprocess.PIPE, check=True)
         return done.stdout
 
 
@@ -123,9 +121,7 @@ def telemetry_lab() -> Iterator[TelemetryLab]:
                 "COX_PUBLIC_URL": f"http://{LOOPBACK}:{port}",
                 "COX_PORT": str(port),
             }
-            made = subprocess.run(
-                [sys.executable, "-c", _SETUP], env=env, cwd=ROOT, stdout=subprocess.PIPE, check=True
-            )
+            made = subprocess.run([sys.executable, "-c", _SETUP], env=env, cwd=ROOT, stdout=subprocess.PIPE, check=True)
             facts = orjson.loads(made.stdout)
             with _web_server(env, port, root / "web.log") as pid:
                 yield TelemetryLab(port=port, env=env, web_pid=pid, **facts)

@@ -1,7 +1,8 @@
 """The door for telemetry: ``POST /api/node/v1/allocations/{id}/metrics`` and ``/logs``.
 
-These two addresses see a request from every rank of the cluster every second or so, therefore they are answered on the event
-loop, before Django's middleware and threads. What a node may send, and every refusal, is as elsewhere in the node API.
+These two addresses see a request from every rank of the cluster every second or so, therefore they are answered on the
+event loop, before Django's middleware and threads. What a node may send, and every refusal, is as elsewhere in the
+node API.
 """
 
 import re
@@ -36,7 +37,7 @@ _RANK_LIMIT: Final = 2**31
 _OFFSET_LIMIT: Final = 2**63
 
 
-class TooLarge(DomainError):
+class TooLarge(DomainError):  # noqa: N818 - named for what happened, as in apps.core.errors
     """The body is larger than one batch may be."""
 
     status = 413
@@ -68,11 +69,11 @@ class TelemetryIngest:
             accepted = await _store(found[2], await _read_request(found[1], scope, receive))
             status, body = 200, {"mark": accepted.mark, "attempt_over": accepted.attempt_over}
             await _reply(send, status, orjson.dumps(body), "application/json")
-        except Exception as error:  # noqa: BLE001 - whatever it is, the node gets a problem document
+        except Exception as error:
             document = _document(error) | {"request_id": new_id().hex}
             status = int(str(document["status"]))
             if status >= 500:
-                log.error("ingest failed", exc_info=error, status=status, request_id=document["request_id"])
+                log.exception("ingest failed", status=status, request_id=document["request_id"])
             await _reply(send, status, dump_json(document), CONTENT_TYPE)
 
 

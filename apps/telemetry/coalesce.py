@@ -1,7 +1,8 @@
 """Making one message of several: what a browser needs of a burst is less than the burst.
 
-Of the job's own descriptions the newest is enough; log text that continues is joined. Metrics stay one item per number of the
-stream, because a page that read a curve at some number must be able to drop what it has. Every item carries its ``seq``.
+Of the job's own descriptions the newest is enough; log text that continues is joined. Metrics stay one item per number
+of the stream, because a page that read a curve at some number must be able to drop what it has. Every item carries its
+``seq``.
 """
 
 from collections.abc import Iterable

@@ -13,13 +13,13 @@ Server to client::
     {"type": "head", "heads": {topic: seq}}          every 5 s, also without topics: the connection lives
     {"type": "error", "topic", "code"}
 
-Closes with 4401 when whoever opened it is no longer signed in, and with 4403 when a right was withdrawn. It is accepted first
-in either case, because a page learns the code of no other close.
+Closes with 4401 when whoever opened it is no longer signed in, and with 4403 when a right was withdrawn. It is
+accepted first in either case, because a page learns the code of no other close.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -68,11 +68,11 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.heads: dict[str, int] | None = None
         self.changed = asyncio.Event()
         self.tasks: list[asyncio.Task[None]] = []
+        self.stop_heads: Callable[[], None] = _nothing
         self.hub = get_hub()
         await self.accept()
         user = await in_thread(rights.current_user)(self.scope)
         if user is None:
-            self.stop_heads = lambda: None
             await self.close(NOT_SIGNED_IN)
             return
         self.user: User = user
@@ -250,6 +250,10 @@ def _frames(entries: Iterable[tuple[int, list[Item]]]) -> Iterable[tuple[int, li
         weight, last = weight + added, seq
     if frame:
         yield last, frame
+
+
+def _nothing() -> None:
+    """Stand for what there is nothing to do for."""
 
 
 def _job_of(topic: str) -> UUID | None:

@@ -1,7 +1,7 @@
 """Reading curves: the points of some series of one job, as one consistent picture.
 
-One statement reads the stream's head, the chunks and the young batches, so that its snapshot is one moment: what compaction
-moves meanwhile is seen once, and the sequence number says exactly which live messages are in the answer.
+One statement reads the stream's head, the chunks and the young batches, so that its snapshot is one moment: what
+compaction moves meanwhile is seen once, and the sequence number says exactly which live messages are in the answer.
 """
 
 from collections import defaultdict
@@ -108,10 +108,11 @@ def read_curves(
 def _curve(key: str, rank: int, legs: Sequence[Leg], max_points: int, *, with_cut: bool) -> Curve:
     whole = joined(legs)
     sampled = down_sample(whole, max_points)
-    starts = []
-    for leg in legs:
-        if len(leg.points):
-            starts.append((leg.attempt, int(sampled.steps.searchsorted(leg.points.steps[0], side="left"))))
+    starts = [
+        (leg.attempt, int(sampled.steps.searchsorted(leg.points.steps[0], side="left")))
+        for leg in legs
+        if len(leg.points)
+    ]
     cut = [Leg(leg.attempt, leg.points, down_sample(leg.cut, max_points)) for leg in legs if len(leg.cut)]
     return Curve(key, rank, len(whole), sampled, tuple(starts), tuple(cut) if with_cut else ())
 

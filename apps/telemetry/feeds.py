@@ -1,9 +1,9 @@
-"""One reader per process and job: it hears the channel layer, fills gaps from Postgres, and serves every socket from memory.
+"""One reader per process and job: it hears the channel layer, fills gaps from Postgres, serves sockets from memory.
 
-A feed joins the group before it asks for the head, so nothing falls between. It takes messages only in the order of their
-numbers: one that is missing is waited for a moment (another process may be sending it) and then read from Postgres. The heads of
-all followed streams are read every few seconds in one query: a lost last message, or a silent Redis, costs that long. While
-messages are being lost, heads are read every second.
+A feed joins the group before it asks for the head, so nothing falls between. It takes messages only in the order of
+their numbers: one that is missing is waited for a moment (another process may be sending it) and then read from
+Postgres. The heads of all followed streams are read every few seconds in one query: a lost last message, or a silent
+Redis, costs that long. While messages are being lost, heads are read every second.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
 """Taking in what nodes send: metrics and log bytes, each exactly once.
 
 A batch is the range [start, stop) of one rank's file. One statement, which is one transaction, moves the mark from
-``start`` to ``stop``, takes the next number of the job's stream and writes the row; if the mark is elsewhere it does nothing
-at all. The stream's row is locked only within this statement, until its commit, so commit order is sequence order.
-The token is checked in the same statement: a revoked one is refused from that moment on.
+``start`` to ``stop``, takes the next number of the job's stream and writes the row; if the mark is elsewhere it does
+nothing at all. The stream's row is locked only within this statement, until its commit, so commit order is sequence
+order. The token is checked in the same statement: a revoked one is refused from that moment on.
 
 This runs on the event loop with connections of its own (see ``pool``): a node's report costs one round trip.
 """
@@ -79,7 +79,8 @@ WITH allowed AS (
   INSERT INTO telemetry_ingestmark AS m (attempt_id, rank, stream, at, num_lines, is_ended)
   SELECT %(attempt)s, %(rank)s, %(stream)s::varchar, %(stop)s, %(lines)s, %(ended)s FROM allowed
   WHERE %(start)s = 0 OR EXISTS (
-    SELECT 1 FROM telemetry_ingestmark WHERE attempt_id = %(attempt)s AND rank = %(rank)s AND stream = %(stream)s::varchar)
+    SELECT 1 FROM telemetry_ingestmark
+    WHERE attempt_id = %(attempt)s AND rank = %(rank)s AND stream = %(stream)s::varchar)
   ON CONFLICT (attempt_id, rank, stream) DO UPDATE
   SET at = excluded.at, num_lines = m.num_lines + excluded.num_lines, is_ended = m.is_ended OR excluded.is_ended
   WHERE m.at = %(start)s
@@ -146,7 +147,9 @@ async def store_metrics(*, allocation_id: UUID, token_digest: str, body: bytes) 
     pool = await get_pool()
     async with pool.connection() as connection:
         place = await _find_place(connection, allocation_id, token_digest)
-        arguments = _mark_arguments(place, token_digest, batch.rank, "metrics", batch.start, batch.stop)
+        arguments = _mark_arguments(
+            place, token_digest, rank=batch.rank, stream="metrics", start=batch.start, stop=batch.stop
+        )
         if not series:
             return await _execute(connection, _MOVE_ONLY, arguments, item=None, place=place)
         ids = await _find_series(connection, place, arguments, {one.key for one in series})
@@ -178,15 +181,15 @@ async def store_log(
     pool = await get_pool()
     async with pool.connection() as connection:
         place = await _find_place(connection, allocation_id, token_digest)
-        arguments = _mark_arguments(place, token_digest, rank, stream, start, stop)
+        arguments = _mark_arguments(place, token_digest, rank=rank, stream=stream, start=start, stop=stop)
         arguments["ended"] = is_ended
         if not body:
             return await _execute(connection, _MOVE_ONLY, arguments, item=None, place=place)
         arguments["lines"] = Int8(body.count(b"\n"))
         arguments["data"] = compress_text(body)
         item = {
-            "kind": "logs", "attempt": place.attempt_number, "rank": rank, "stream": stream, "start": start, "stop": stop,
-            "text": body.decode(errors="replace"),
+            "kind": "logs", "attempt": place.attempt_number, "rank": rank, "stream": stream, "start": start,
+            "stop": stop, "text": body.decode(errors="replace"),
         }  # fmt: skip
         return await _execute(connection, _STORE_LOG, arguments, item=item, place=place, weight=len(body) // 64 + 1)
 
@@ -261,7 +264,9 @@ async def _stranger(connection: Connection, token_digest: str) -> Exception:
     return NotFound("There is no such allocation of this node.")
 
 
-def _mark_arguments(place: Place, token_digest: str, rank: int, stream: str, start: int, stop: int) -> dict[str, Any]:
+def _mark_arguments(
+    place: Place, token_digest: str, *, rank: int, stream: str, start: int, stop: int
+) -> dict[str, Any]:
     # integers of a fixed width: by default the width follows the value, and each combination would be prepared anew
     return {
         "digest": token_digest, "node": place.node_id, "job": place.job_id, "attempt": place.attempt_id,

@@ -1,9 +1,9 @@
 """Metrics and logs, stored as compressed chunks.
 
-No row per point: a young ``MetricBatch`` is what one request brought, for all its series; compaction merges old ones into
-a ``Chunk`` of about 4,096 points of one series. The bytes are described in ``codec``. Rows that ingest writes carry no foreign
-key constraint in the database: checking it would lock and dirty the attempt's row with every batch. Django still deletes
-them with their job.
+No row per point: a young ``MetricBatch`` is what one request brought, for all its series; compaction merges old ones
+into a ``Chunk`` of about 4,096 points of one series. The bytes are described in ``codec``. Rows that ingest writes
+carry no foreign key constraint in the database: checking it would lock and dirty the attempt's row with every batch.
+Django still deletes them with their job.
 """
 
 from django.db import models

@@ -1,8 +1,8 @@
 """Telling the job pages what was just stored: from the event loop, coalesced, and never in the way.
 
-The first message of a quiet job leaves at once; those that follow within ``INTERVAL_S`` leave together. Beyond a budget the
-numbers go without their payload, and readers fetch it from Postgres: a bulk import must not flood the channel layer.
-A message may be lost; the stream's heads tell the readers.
+The first message of a quiet job leaves at once; those that follow within ``INTERVAL_S`` leave together. Beyond a
+budget the numbers go without their payload, and readers fetch it from Postgres: a bulk import must not flood the
+channel layer. A message may be lost; the stream's heads tell the readers.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ _outboxes: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[UUID, _Outbox]]" =
 
 
 def publish_soon(job_id: UUID, seq: int, item: dict[str, Any], *, weight: int) -> None:
-    """Queue the stored ``item`` number ``seq`` for the job's subscribers; call it on the event loop, after the commit."""
+    """Queue what was stored under ``seq`` for the job's subscribers; call it on the event loop, after the commit."""
     boxes = _outboxes.setdefault(asyncio.get_running_loop(), {})
     box = boxes.setdefault(job_id, _Outbox())
     box.weight += weight

@@ -1,7 +1,7 @@
 """Reading back a job's stream: what a subscriber lacks, from Postgres, in the order of its numbers.
 
-Metrics and logs come from their rows, the rest from the record of events. A change that left nothing but the job's own row
-(its progress) is told by the job as it stands now, once, at the end.
+Metrics and logs come from their rows, the rest from the record of events. A change that left nothing but the job's own
+row (its progress) is told by the job as it stands now, once, at the end.
 """
 
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ MAX_MESSAGES: Final = 1000
 Item = dict[str, Any]
 
 _READ: Final = """
-SELECT 0 AS kind, last_seq AS seq, floor_seq AS a, 0 AS rank, NULL::int AS number, NULL::text AS stream, 0::bigint AS start,
-       NULL::bytea AS data
+SELECT 0 AS kind, last_seq AS seq, floor_seq AS a, 0 AS rank, NULL::int AS number, NULL::text AS stream,
+       0::bigint AS start, NULL::bytea AS data
 FROM jobs_stream WHERE job_id = %(job)s
 UNION ALL
 SELECT 1, seq, 0, rank, at.number, NULL, 0, data
@@ -48,7 +48,7 @@ class Replay:
 
 
 def read_replay(job_id: UUID, *, after: int) -> Replay:
-    """Return what came after ``after``, as of one moment: whatever has a number up to ``head`` is committed and in it."""
+    """Return what came after ``after``, as of one moment: all that has a number up to ``head`` is committed."""
     standing = _standing(job_id)
     if standing is None:
         return Replay(head=after, is_gone=True)
@@ -63,7 +63,7 @@ def read_replay(job_id: UUID, *, after: int) -> Replay:
         rows = cursor.fetchall()
     if any(row[0] == 0 and row[2] > after for row in rows):  # compaction has raised the floor meanwhile
         return Replay(head=head, is_gone=True)
-    items = [(row[1], _stored_item(*row[2:])) for row in rows if row[0] != 0]
+    items = [(row[1], _stored_item(row[2:])) for row in rows if row[0] != 0]
     _name_series(items)
     items += _job_items(job_id, after, head, told={seq for seq, _ in items})
     items.sort(key=lambda pair: pair[0])
@@ -77,7 +77,8 @@ def _standing(job_id: UUID) -> tuple[int, int] | None:
     return row
 
 
-def _stored_item(stop: int, rank: int, attempt: int, stream: str | None, start: int, data: bytes) -> Item:
+def _stored_item(row: tuple[Any, ...]) -> Item:
+    stop, rank, attempt, stream, start, data = row
     if stream is None:
         series = [
             {"key": series_id, "steps": points.steps.tolist(), "values": _values(points),
@@ -105,7 +106,7 @@ def _name_series(items: list[tuple[int, Item]]) -> None:
 
 
 def _job_items(job_id: UUID, after: int, head: int, *, told: set[int]) -> list[tuple[int, Item]]:
-    """Return events, the checkpoints they speak of, and the job itself, where numbers are not ``told`` by stored data."""
+    """Return events, their checkpoints, and the job itself, where numbers are not ``told`` by stored data."""
     if len(told) == head - after:
         return []
     events = Event.objects.filter(object_id=job_id, seq__gt=after, seq__lte=head).order_by("seq")

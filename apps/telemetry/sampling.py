@@ -1,12 +1,13 @@
 """From many points to as many as a chart has pixels, and from several attempts to one curve.
 
-Down-sampling keeps, of each of equally wide step ranges, the smallest and the largest value at their own steps, the way of the
-M4 aggregation (Jugel et al., VLDB 2014) less its first and last: no spike is lost, and no point is made up. NaN is a gap: it
-never wins over a number, and one NaN per range stays so that the gap is seen.
+Down-sampling keeps, of each of equally wide step ranges, the smallest and the largest value at their own steps, the
+way of the M4 aggregation (Jugel et al., VLDB 2014) less its first and last: no spike is lost, and no point is made up.
+NaN is a gap: it never wins over a number, and one NaN per range stays so that the gap is seen.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -37,7 +38,7 @@ def down_sample(points: Points, max_points: int) -> Points:
     keep = [0, len(points) - 1]
     low = np.where(is_gap, np.inf, points.values) if has_gaps else points.values
     high = np.where(is_gap, -np.inf, points.values) if has_gaps else points.values
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         if start < stop:
             keep.append(start + int(low[start:stop].argmin()))
             keep.append(start + int(high[start:stop].argmax()))
@@ -76,8 +77,8 @@ class AttemptPoints:
 def chain(attempts: Sequence[AttemptPoints]) -> list[Leg]:
     """Cut each attempt (in order of their numbers) at the step the next one resumed from.
 
-    An attempt that began anew takes the place of everything from its own first point on. One without points and without a
-    checkpoint to resume from cuts nothing.
+    An attempt that began anew takes the place of everything from its own first point on. One without points and
+    without a checkpoint to resume from cuts nothing.
     """
     legs: list[Leg] = []
     void_from = _LAST_STEP + 1  # the first step that no longer counts

@@ -182,18 +182,21 @@ def log_source(*, job_id: UUID, attempt: int | None, rank: int, stream: str) -> 
 
 
 def read_log(*, job_id: UUID, source: LogSource, offset: int, limit: int) -> LogPage:
-    """Return up to ``limit`` bytes from ``offset``. A page ends at a whole character, so that pages join without a seam."""
+    """Return up to ``limit`` bytes from ``offset``.
+
+    A page ends at a whole character, so that pages join without a seam.
+    """
     seq, mark = _head(job_id, source)
     size_bytes = mark.at if mark else 0
     start = min(offset, size_bytes)
     data, first_line = _bytes_between(source, start, min(start + limit, size_bytes))
     if start + len(data) < size_bytes:
         data = data[: _whole_characters(data)] or data
-    return _page(source, start, data, first_line, mark, seq)
+    return _page(source, start, data, first_line=first_line, mark=mark, seq=seq)
 
 
 def read_log_tail(*, job_id: UUID, source: LogSource, limit: int, lines: int | None = None) -> LogPage:
-    """Return the last ``limit`` bytes at most, beginning with a whole line where there is one, and at most ``lines`` lines."""
+    """Return at most the last ``limit`` bytes and ``lines`` lines, beginning with a whole line where there is one."""
     seq, mark = _head(job_id, source)
     size_bytes = mark.at if mark else 0
     start = max(0, size_bytes - limit)
@@ -204,7 +207,7 @@ def read_log_tail(*, job_id: UUID, source: LogSource, limit: int, lines: int | N
         if len(ends) >= lines:
             skipped = max(skipped, ends[-lines] + 1)
     first_line += data.count(b"\n", 0, skipped)
-    return _page(source, start + skipped, data[skipped:], first_line, mark, seq)
+    return _page(source, start + skipped, data[skipped:], first_line=first_line, mark=mark, seq=seq)
 
 
 def iterate_log(source: LogSource) -> Iterator[bytes]:
@@ -256,7 +259,7 @@ def _whole_characters(data: bytes) -> int:
     return len(data)
 
 
-def _page(source: LogSource, start: int, data: bytes, first_line: int, mark: IngestMark | None, seq: int) -> LogPage:
+def _page(source: LogSource, start: int, data: bytes, *, first_line: int, mark: IngestMark | None, seq: int) -> LogPage:
     return LogPage(
         source=source,
         start=start,

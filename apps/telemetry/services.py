@@ -1,9 +1,9 @@
 """Compaction: what came in small pieces is merged into large ones, and the series' summaries catch up.
 
-Metric batches become chunks of about ``CHUNK_POINTS`` points of one series; log pieces become chunks of about ``LOG_CHUNK_BYTES``.
-The newest ``MAX_MESSAGES`` numbers of a living job stay as they are, so that its stream can be replayed message by message;
-``Stream.floor_seq`` says up to where it no longer can. Each step is one transaction under the job's own advisory lock: readers
-see a point before or after the move, never twice and never not at all.
+Metric batches become chunks of about ``CHUNK_POINTS`` points of one series; log pieces become chunks of about
+``LOG_CHUNK_BYTES``. The newest ``MAX_MESSAGES`` numbers of a living job stay as they are, so that its stream can be
+replayed message by message; ``Stream.floor_seq`` says up to where it no longer can. Each step is one transaction under
+the job's own advisory lock: readers see a point before or after the move, never twice and never not at all.
 """
 
 from collections import defaultdict
@@ -77,14 +77,14 @@ WHERE stream.last_seq > stream.floor_seq AND (
 
 
 def _jobs_with_old_rows() -> list[UUID]:
-    arguments = {"window": MAX_MESSAGES, "enough": MIN_WORTHWHILE, "final": sorted(FINAL_STATES)}
+    arguments: dict[str, Any] = {"window": MAX_MESSAGES, "enough": MIN_WORTHWHILE, "final": sorted(FINAL_STATES)}
     with connection.cursor() as cursor:
         cursor.execute(_OLD_ROWS, arguments)
         return [row[0] for row in cursor.fetchall()]
 
 
 def _take_turn(job_id: UUID) -> int | None:
-    """Lock out other compactions of the job; return the last number that may be merged, None when it is not our turn."""
+    """Lock out other compactions of the job; return the last number that may be merged, None when not our turn."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s, hashtext(%s))", [_LOCK_CLASS, str(job_id)])
         row = cursor.fetchone()

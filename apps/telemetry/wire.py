@@ -1,7 +1,7 @@
 """Metric batches as they come over the wire: decoded and checked by columns, never point by point in Python.
 
-The shape is ``workers.contract.node_api.MetricsBatch``, read by msgspec: a batch of 1,000 points takes a twentieth of the
-time that pydantic needs.
+The shape is ``workers.contract.node_api.MetricsBatch``, read by msgspec: a batch of 1,000 points takes a twentieth of
+the time that pydantic needs.
 """
 
 from typing import Annotated, Literal

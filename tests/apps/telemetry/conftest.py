@@ -1,7 +1,7 @@
 """A job with one attempt on one node, and a node's voice."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -71,8 +71,8 @@ def add_attempt(job: Job, node: Node, *, number: int, resumed_step: int | None =
 def add_node(name: str) -> tuple[Node, str]:
     pool_row, _ = Pool.objects.get_or_create(name="default")
     node = Node.objects.create(
-        name=name, pool=pool_row, hostname=name, address="127.0.0.1", boot_id="b", agent_version="1", contract_version=1,
-        cpu_count=2, memory_bytes=1,
+        name=name, pool=pool_row, hostname=name, address="127.0.0.1", boot_id="b", agent_version="1",
+        contract_version=1, cpu_count=2, memory_bytes=1,
     )  # fmt: skip
     secret = "coxn_" + name
     NodeToken.objects.create(node=node, digest=digest_of(secret))
@@ -127,7 +127,7 @@ class NodeVoice:
         *,
         rank: int = 0,
     ) -> httpx.Response:
-        """Send batch [start, stop); ``series`` maps a key to [(step, value), ...]; the default has one loss per event."""
+        """Send batch [start, stop); ``series`` maps keys to [(step, value), ...], by default one loss per event."""
         if series is None:
             series = {"loss": [(n, 1000.0 - n) for n in range(start, stop)]}
         columns = [
@@ -179,5 +179,5 @@ async def ingest_pool() -> AsyncIterator[None]:
 
 
 @pytest.fixture
-def nowhere_id() -> Iterator[UUID]:
-    yield new_id()
+def nowhere_id() -> UUID:
+    return new_id()

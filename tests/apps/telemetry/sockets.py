@@ -93,7 +93,7 @@ class Tab:
 
     def items(self, kind: str) -> list[dict[str, Any]]:
         """Return all items of a kind heard so far, in order."""
-        found = []
+        found: list[dict[str, Any]] = []
         for frame in self.frames:
             if frame["type"] == "message":
                 data = frame["data"]

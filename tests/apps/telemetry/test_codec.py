@@ -19,7 +19,9 @@ STEPS = st.one_of(INT64, st.integers(0, 3), st.sampled_from([-(2**63), 2**63 - 1
 # by bits: every NaN payload, quiet and signalling, with either sign
 BITS = st.one_of(
     st.integers(0, 2**64 - 1),
-    st.sampled_from([0x7FF0000000000001, 0xFFF8000000000000, 0x7FF8DEADBEEF0001, 0x8000000000000000, 0x7FF0000000000000]),
+    st.sampled_from(
+        [0x7FF0000000000001, 0xFFF8000000000000, 0x7FF8DEADBEEF0001, 0x8000000000000000, 0x7FF0000000000000]
+    ),
 )
 
 

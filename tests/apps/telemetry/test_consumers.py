@@ -94,16 +94,15 @@ async def test_burst_is_coalesced(world: World, node: NodeVoice, tab: Tab) -> No
 
 
 async def test_interleaved_transactions_are_seen_in_order(world: World, tab: Tab) -> None:
-    """Two writers take numbers at once and commit in another order than they began; messages may overtake each other."""
+    """Writers take numbers at once and commit in another order than they began; messages may overtake."""
     await tab.subscribe(topic_of(world))
 
     def write(delay_s: float, name: str) -> None:
         with transaction.atomic():
             job = Job.objects.get(pk=world.job.pk)
-            event = events.record(job, action=name)
+            events.record(job, action=name)
             time.sleep(delay_s)
             seq = stream.next_seq(job.pk)
-            type(event).objects.none()
             time.sleep(delay_s)
             item = {"kind": "event", "event": {"action": name, "seq": seq}}
             # the slower writer publishes late: its message comes after the one that was committed later
@@ -142,10 +141,11 @@ async def test_heads_are_announced(world: World, node: NodeVoice, monkeypatch: p
     await tab.close()
 
 
-@pytest.mark.parametrize(("head", "floor", "after"), [(1500, 0, 100), (50, 20, 10), (5, 0, 9)])
+@pytest.mark.parametrize("standing", [(1500, 0, 100), (50, 20, 10), (5, 0, 9)])
 async def test_who_is_too_far_behind_reads_the_page_afresh(
-    world: World, node: NodeVoice, tab: Tab, head: int, floor: int, after: int
+    world: World, node: NodeVoice, tab: Tab, standing: tuple[int, int, int]
 ) -> None:
+    head, floor, after = standing
     await Stream.objects.filter(job=world.job).aupdate(last_seq=head, floor_seq=floor)
     await tab.subscribe(topic_of(world), after=after)
     frame = await tab.next(lambda frame: frame["type"] == "snapshot")

@@ -35,7 +35,7 @@ def finish(world: World) -> None:
 
 @pytest.mark.usefixtures("small_window")
 def test_reading_is_the_same_before_and_after(world: World, node: NodeVoice) -> None:
-    shuffled = {"loss": [(5, 1.0), (3, "NaN"), (3, 2.0), (-4, "-Infinity")], "lr": [(1, -0.0)]}
+    shuffled: dict[str, list[Any]] = {"loss": [(5, 1.0), (3, "NaN"), (3, 2.0), (-4, "-Infinity")], "lr": [(1, -0.0)]}
     node.run(
         *(node.metrics(world.allocation, n, n + 1, {"loss": [(n, float(n))], "lr": [(n, 0.1)]}) for n in range(20)),
         node.metrics(world.allocation, 20, 21, shuffled),

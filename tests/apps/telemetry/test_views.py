@@ -29,7 +29,7 @@ def test_points_are_readable_when_acknowledged(world: World, node: NodeVoice) ->
 
 
 def test_series_are_summarised_with_their_youngest_points(world: World, node: NodeVoice) -> None:
-    values = {"loss": [(1, 3.0), (3, "NaN"), (2, -1.0)], "lr": [(1, "NaN")]}
+    values: dict[str, list[Any]] = {"loss": [(1, 3.0), (3, "NaN"), (2, -1.0)], "lr": [(1, "NaN")]}
     node.run(
         node.metrics(world.allocation, 0, 3, values), node.metrics(world.allocation, 0, 1, {"x": [(5, 1.0)]}, rank=1)
     )
@@ -176,7 +176,7 @@ def test_waiting_reader_is_answered_when_something_comes(world: World, node: Nod
         node.run(node.metrics(world.allocation, 0, 1), asyncio.sleep(0.1))  # time for the hint to leave
         assert waiting.result(timeout=10)["seq"] == 1
         assert time.monotonic() - begun < 2.0
-        pool.submit(connection.close).result()
+        pool.submit(lambda: connection.close()).result()  # the thread has a connection of its own
 
 
 PATHS = [
