@@ -12,7 +12,7 @@ from tests.agent.conftest import make_order
 from tests.agent.stub_server import ControlPlane
 from workers.agent.api import GaveUp, NodeApi, Retry
 from workers.agent.cache import BadInput, FetchProgress, InputCache
-from workers.contract.manifest import FileRef, set_digest
+from workers.contract.manifest import FileRef, Manifest, set_digest
 from workers.contract.node_api import InputRef
 
 DATA = bytes(range(256)) * 40
@@ -62,6 +62,17 @@ def test_set_is_fetched_once_verified_and_read_only(
     assert seen[-1] == FetchProgress(len(DATA) + 10, len(DATA) + 10)
     plane.blobs.clear()
     assert cache.fetch(allocation_id, ref, retry=retry(), on_progress=ignore) == path
+
+
+def test_checkpoint_gets_its_manifest_back(
+    plane: ControlPlane, make_cache: Callable[..., InputCache], allocation_id: UUID
+) -> None:
+    ref = make_ref(plane, a=DATA)
+    path = make_cache().fetch(allocation_id, ref, retry=retry(), on_progress=ignore)
+    assert not (path / "manifest.json").exists()
+    checkpoint = make_ref(plane, b=DATA).model_copy(update={"role": "checkpoint"})
+    path = make_cache().fetch(allocation_id, checkpoint, retry=retry(), on_progress=ignore)
+    assert Manifest.model_validate_json((path / "manifest.json").read_bytes()).files == checkpoint.files
 
 
 @pytest.mark.faults

@@ -18,8 +18,10 @@ from uuid import UUID
 import httpx
 
 from workers.agent.api import NodeApi, NotFound, Refused, Retry, Unreachable
-from workers.contract.manifest import FileRef, is_safe_path
+from workers.contract.manifest import FileRef, Manifest, is_safe_path
 from workers.contract.node_api import InputRef
+
+MANIFEST_NAME = "manifest.json"
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +102,11 @@ class InputCache:
                 )
             done_bytes += file.size_bytes
             on_progress(FetchProgress(done_bytes, total_bytes))
+        if (
+            ref.role == "checkpoint"
+        ):  # the runtime takes no checkpoint without its manifest, which is not a file of the set
+            (directory / "manifest.json").write_text(Manifest(files=ref.files).model_dump_json(), encoding="utf-8")
+        _write_manifest(directory, ref)
         directory.rename(self._sets / ref.digest)
 
     def _make_room(self, needed_bytes: int) -> None:
@@ -119,6 +126,12 @@ class InputCache:
             path.rename(trash)  # in one step: a half-deleted set must not look complete
             shutil.rmtree(trash)
             excess_bytes -= sizes[path]
+
+
+def _write_manifest(directory: Path, ref: InputRef) -> None:
+    """Complete a checkpoint: its manifest names the files and so is not one of them, but the runtime asks for it."""
+    if ref.role == "checkpoint" and all(file.path != MANIFEST_NAME for file in ref.files):
+        (directory / MANIFEST_NAME).write_text(Manifest(files=ref.files).model_dump_json(), encoding="utf-8")
 
 
 def _check_paths(ref: InputRef) -> None:
