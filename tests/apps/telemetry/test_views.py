@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import connections
 
 from tests.apps.telemetry.conftest import NodeVoice, World
 
@@ -176,7 +176,7 @@ def test_waiting_reader_is_answered_when_something_comes(world: World, node: Nod
         node.run(node.metrics(world.allocation, 0, 1), asyncio.sleep(0.1))  # time for the hint to leave
         assert waiting.result(timeout=10)["seq"] == 1
         assert time.monotonic() - begun < 2.0
-        pool.submit(lambda: connection.close()).result()  # the thread has a connection of its own
+        pool.submit(connections.close_all).result()  # the thread has connections of its own
 
 
 PATHS = [
