@@ -29,7 +29,7 @@ if [[ ! -x .venv/bin/pip ]]; then
   "$python" -m venv .venv
 fi
 
-pip=(.venv/bin/pip --disable-pip-version-check --quiet --no-input install)
+pip=(.venv/bin/pip --disable-pip-version-check -qq --no-input install)
 # torch comes first and by its version alone, so that pip takes the build that suits this machine
 mapfile -t first < <(grep -E '^(torch|numpy)==' requirements.lock)
 echo "Installing ${first[*]}"
