@@ -5,9 +5,11 @@ the broker down the node goes on, and learns by heartbeat what the hints would h
 """
 
 import logging
+import warnings
 from typing import Any
 
 from celery import Celery, bootsteps, signals
+from celery.exceptions import SecurityWarning
 from kombu import Queue
 
 from workers.agent.node import Node
@@ -89,6 +91,8 @@ def run_worker(app: Celery, node: Node) -> None:
     """Serve until SIGTERM or SIGINT."""
     # with its level left alone Celery would write a line per hint
     logging.getLogger("celery").setLevel(logging.WARNING)
+    # It warns of root because of pickled messages; JSON alone is accepted here, and root is how ranks get other users.
+    warnings.simplefilter("ignore", SecurityWarning)
     app.Worker(
         hostname=f"agent@{node.settings.name}",
         pool="threads",
@@ -96,4 +100,5 @@ def run_worker(app: Celery, node: Node) -> None:
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
+        quiet=True,
     ).start()
