@@ -24,8 +24,8 @@ from apps.telemetry.pool import Connection, get_pool
 from apps.telemetry.publisher import publish_soon
 
 LATEST_KEYS: Final = frozenset({
-    "loss", "val_loss", "perplexity", "learning_rate", "grad_norm", "tokens_per_s", "step_time_s", "mfu_pct",
-    "peak_memory_gib",
+    "loss", "val_loss", "val_perplexity", "learning_rate", "grad_norm", "tokens_per_s", "step_time_s", "mfu_pct",
+    "memory_gib",
 })  # fmt: skip
 """Metrics of rank 0 whose newest value job lists show."""
 
