@@ -30,5 +30,5 @@ class NoResizeObserver {
     return undefined;
   }
 }
-window.ResizeObserver ??= NoResizeObserver;
+window.ResizeObserver = NoResizeObserver;
 window.HTMLElement.prototype.scrollIntoView = () => undefined;
