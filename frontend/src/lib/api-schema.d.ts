@@ -94,7 +94,7 @@ export interface paths {
             cookie?: never;
         };
         /** @description List the files with their digests. */
-        get: operations["dataset_versions_files_retrieve"];
+        get: operations["dataset_version_files"];
         put?: never;
         post?: never;
         delete?: never;
@@ -111,7 +111,7 @@ export interface paths {
             cookie?: never;
         };
         /** @description Download one file; Range is understood. */
-        get: operations["dataset_versions_files_retrieve_2"];
+        get: operations["dataset_version_file"];
         put?: never;
         post?: never;
         delete?: never;
@@ -128,7 +128,7 @@ export interface paths {
             cookie?: never;
         };
         /** @description Show the beginning of the first documents. */
-        get: operations["dataset_versions_preview_retrieve"];
+        get: operations["dataset_version_preview"];
         put?: never;
         post?: never;
         delete?: never;
@@ -236,7 +236,7 @@ export interface paths {
             cookie?: never;
         };
         /** @description List the files of its model and of its living checkpoints. */
-        get: operations["jobs_artifacts_list"];
+        get: operations["job_artifacts"];
         put?: never;
         post?: never;
         delete?: never;
@@ -253,7 +253,7 @@ export interface paths {
             cookie?: never;
         };
         /** @description Send one file. */
-        get: operations["jobs_artifacts_content_retrieve"];
+        get: operations["job_artifact_content"];
         put?: never;
         post?: never;
         delete?: never;
@@ -270,7 +270,7 @@ export interface paths {
             cookie?: never;
         };
         /** @description List its attempts with what they held, newest first. */
-        get: operations["jobs_attempts_list"];
+        get: operations["job_attempts"];
         put?: never;
         post?: never;
         delete?: never;
@@ -289,7 +289,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** @description Stop it at a step boundary, after saving. */
-        post: operations["jobs_cancel_create"];
+        post: operations["job_cancel"];
         delete?: never;
         options?: never;
         head?: never;
@@ -304,7 +304,7 @@ export interface paths {
             cookie?: never;
         };
         /** @description List its checkpoints, newest first, those that were dropped included. */
-        get: operations["jobs_checkpoints_list"];
+        get: operations["job_checkpoints"];
         put?: never;
         post?: never;
         delete?: never;
@@ -321,7 +321,7 @@ export interface paths {
             cookie?: never;
         };
         /** @description List what happened to it, oldest first. */
-        get: operations["jobs_events_list"];
+        get: operations["job_events"];
         put?: never;
         post?: never;
         delete?: never;
@@ -340,7 +340,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** @description End it now, without saving. */
-        post: operations["jobs_kill_create"];
+        post: operations["job_kill"];
         delete?: never;
         options?: never;
         head?: never;
@@ -459,7 +459,28 @@ export interface paths {
         get?: never;
         put?: never;
         /** @description Submit its spec again as a new job. */
-        post: operations["jobs_rerun_create"];
+        post: operations["job_rerun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * @description Read what came after `after`, waiting up to `wait_s` seconds for something to come.
+         *
+         *     A message is `{seq, data}`; `{"type": "snapshot", "seq"}` says that too much was missed to tell one by one.
+         */
+        get: operations["jobs_stream"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -562,7 +583,7 @@ export interface paths {
             cookie?: never;
         };
         /** @description Download all files as one tar archive, streamed. */
-        get: operations["model_versions_archive_retrieve"];
+        get: operations["model_version_archive"];
         put?: never;
         post?: never;
         delete?: never;
@@ -579,7 +600,7 @@ export interface paths {
             cookie?: never;
         };
         /** @description Download one file; Range is understood. */
-        get: operations["model_versions_files_retrieve"];
+        get: operations["model_version_file"];
         put?: never;
         post?: never;
         delete?: never;
@@ -687,7 +708,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** @description Give the node no new jobs; those it has go on. */
-        post: operations["nodes_drain_create"];
+        post: operations["node_drain"];
         delete?: never;
         options?: never;
         head?: never;
@@ -704,7 +725,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** @description Give the node new jobs again. */
-        post: operations["nodes_undrain_create"];
+        post: operations["node_undrain"];
         delete?: never;
         options?: never;
         head?: never;
@@ -861,7 +882,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** @description Verify size and SHA-256 and store the file. */
-        post: operations["uploads_finalise_create"];
+        post: operations["upload_finalise"];
         delete?: never;
         options?: never;
         head?: never;
@@ -877,7 +898,7 @@ export interface paths {
         };
         get?: never;
         /** @description Store one part: its bytes are the body. Sending it again replaces it. */
-        put: operations["uploads_parts_update"];
+        put: operations["upload_parts"];
         post?: never;
         delete?: never;
         options?: never;
@@ -979,10 +1000,11 @@ export interface components {
             readonly is_warm: boolean | null;
             node: string;
             readonly node_rank: number;
-            outcome: components["schemas"]["OutcomeEnum"];
+            outcome: components["schemas"]["AttemptOutcome"];
+            readonly pids: number[];
             /** Format: date-time */
             readonly released_at: string | null;
-            state: components["schemas"]["StateBd5Enum"];
+            state: components["schemas"]["AttemptState"];
         };
         /** @description A token without its secret. */
         ApiToken: {
@@ -1006,19 +1028,37 @@ export interface components {
             /** Format: uuid */
             readonly id: string;
             readonly number: number;
-            outcome: components["schemas"]["OutcomeEnum"];
+            outcome: components["schemas"]["AttemptOutcome"];
             readonly reason: string;
             readonly resumed_step: number | null;
             /** Format: date-time */
             readonly started_at: string | null;
-            state: components["schemas"]["StateBd5Enum"];
+            state: components["schemas"]["AttemptState"];
             readonly traceback: string;
         };
+        /**
+         * @description * `succeeded` - Succeeded
+         *     * `stopped` - Stopped after saving
+         *     * `failed` - Failed
+         *     * `killed` - Killed
+         *     * `lost` - Lost with its node
+         *     * `unclaimed` - Not claimed in time
+         * @enum {string}
+         */
+        AttemptOutcome: "succeeded" | "stopped" | "failed" | "killed" | "lost" | "unclaimed";
         /** @description Where an attempt begins in the columns. */
         AttemptStart: {
             attempt: number;
             index: number;
         };
+        /**
+         * @description * `offered` - Offered
+         *     * `claimed` - Claimed
+         *     * `running` - Running
+         *     * `ended` - Ended
+         * @enum {string}
+         */
+        AttemptState: "offered" | "claimed" | "running" | "ended";
         /** @description A kind of job. */
         CatalogEntry: {
             description: string;
@@ -1188,7 +1228,7 @@ export interface components {
             /** Format: double */
             readonly progress: number;
             readonly size_bytes: number;
-            readonly state: components["schemas"]["DatasetVersionStateEnum"];
+            readonly state: components["schemas"]["DatasetVersionState"];
             readonly statistics: components["schemas"]["DatasetStatistics"] | null;
         };
         /**
@@ -1197,7 +1237,7 @@ export interface components {
          *     * `failed` - Not usable
          * @enum {string}
          */
-        DatasetVersionStateEnum: "pending" | "ready" | "failed";
+        DatasetVersionState: "pending" | "ready" | "failed";
         /** @description One thing that happened. */
         Event: {
             action: string;
@@ -1297,7 +1337,7 @@ export interface components {
             };
             /** Format: date-time */
             started_at: string | null;
-            state: components["schemas"]["State7ecEnum"];
+            state: components["schemas"]["JobState"];
             /** @description One sentence: why it is so, or why it waits. */
             state_reason: string;
             /** Format: uuid */
@@ -1312,6 +1352,19 @@ export interface components {
             sha256: string;
             size_bytes: number;
         };
+        /**
+         * @description * `queued` - Queued
+         *     * `starting` - Starting
+         *     * `running` - Running
+         *     * `preempting` - Preempting
+         *     * `cancelling` - Cancelling
+         *     * `succeeded` - Succeeded
+         *     * `failed` - Failed
+         *     * `error` - Error
+         *     * `cancelled` - Cancelled
+         * @enum {string}
+         */
+        JobState: "queued" | "starting" | "running" | "preempting" | "cancelling" | "succeeded" | "failed" | "error" | "cancelled";
         /** @description A job as lists show it: all but spec and result. */
         JobSummary: {
             /** @description Number of the newest attempt. */
@@ -1356,7 +1409,7 @@ export interface components {
             seq: number;
             /** Format: date-time */
             started_at: string | null;
-            state: components["schemas"]["State7ecEnum"];
+            state: components["schemas"]["JobState"];
             /** @description One sentence: why it is so, or why it waits. */
             state_reason: string;
             /** Format: uuid */
@@ -1441,7 +1494,6 @@ export interface components {
             readonly id: string;
             readonly latest_version: components["schemas"]["ModelVersionSummary"] | null;
             readonly name: string;
-            /** @default 0 */
             readonly num_versions: number;
             /** Format: uuid */
             readonly project: string;
@@ -1601,16 +1653,6 @@ export interface components {
             readonly num_slots: number;
             pool: string;
         };
-        /**
-         * @description * `succeeded` - Succeeded
-         *     * `stopped` - Stopped after saving
-         *     * `failed` - Failed
-         *     * `killed` - Killed
-         *     * `lost` - Lost with its node
-         *     * `unclaimed` - Not claimed in time
-         * @enum {string}
-         */
-        OutcomeEnum: "succeeded" | "stopped" | "failed" | "killed" | "lost" | "unclaimed";
         /** @description The model version a job made. */
         OutputVersion: {
             /** Format: uuid */
@@ -2000,27 +2042,11 @@ export interface components {
          * @enum {string}
          */
         StageEnum: "candidate" | "staging" | "production" | "retired";
-        /**
-         * @description * `queued` - Queued
-         *     * `starting` - Starting
-         *     * `running` - Running
-         *     * `preempting` - Preempting
-         *     * `cancelling` - Cancelling
-         *     * `succeeded` - Succeeded
-         *     * `failed` - Failed
-         *     * `error` - Error
-         *     * `cancelled` - Cancelled
-         * @enum {string}
-         */
-        State7ecEnum: "queued" | "starting" | "running" | "preempting" | "cancelling" | "succeeded" | "failed" | "error" | "cancelled";
-        /**
-         * @description * `offered` - Offered
-         *     * `claimed` - Claimed
-         *     * `running` - Running
-         *     * `ended` - Ended
-         * @enum {string}
-         */
-        StateBd5Enum: "offered" | "claimed" | "running" | "ended";
+        /** @description Live messages, as on the WebSocket, and the number to go on from. */
+        Stream: {
+            messages: unknown[];
+            seq: number;
+        };
         /** @description A new job. ``spec`` is described by ``catalog/``. */
         SubmitJobRequest: {
             name: string;
@@ -2051,10 +2077,7 @@ export interface components {
         };
         /** @description A person, to themselves. */
         User: {
-            /**
-             * Email address
-             * Format: email
-             */
+            /** @description Empty where none was given. */
             readonly email: string;
             readonly first_name: string;
             /** Format: uuid */
@@ -2461,7 +2484,7 @@ export interface operations {
             };
         };
     };
-    dataset_versions_files_retrieve: {
+    dataset_version_files: {
         parameters: {
             query?: never;
             header?: never;
@@ -2527,7 +2550,7 @@ export interface operations {
             };
         };
     };
-    dataset_versions_files_retrieve_2: {
+    dataset_version_file: {
         parameters: {
             query?: never;
             header?: never;
@@ -2591,6 +2614,14 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A service behind this one is not available. */
             503: {
                 headers: {
@@ -2602,7 +2633,7 @@ export interface operations {
             };
         };
     };
-    dataset_versions_preview_retrieve: {
+    dataset_version_preview: {
         parameters: {
             query?: {
                 limit?: number;
@@ -3598,7 +3629,7 @@ export interface operations {
             };
         };
     };
-    jobs_artifacts_list: {
+    job_artifacts: {
         parameters: {
             query?: {
                 cursor?: string;
@@ -3667,7 +3698,7 @@ export interface operations {
             };
         };
     };
-    jobs_artifacts_content_retrieve: {
+    job_artifact_content: {
         parameters: {
             query?: never;
             header?: never;
@@ -3735,7 +3766,7 @@ export interface operations {
             };
         };
     };
-    jobs_attempts_list: {
+    job_attempts: {
         parameters: {
             query?: {
                 cursor?: string;
@@ -3804,7 +3835,7 @@ export interface operations {
             };
         };
     };
-    jobs_cancel_create: {
+    job_cancel: {
         parameters: {
             query?: never;
             header?: never;
@@ -3897,7 +3928,7 @@ export interface operations {
             };
         };
     };
-    jobs_checkpoints_list: {
+    job_checkpoints: {
         parameters: {
             query?: {
                 cursor?: string;
@@ -3966,7 +3997,7 @@ export interface operations {
             };
         };
     };
-    jobs_events_list: {
+    job_events: {
         parameters: {
             query?: {
                 cursor?: string;
@@ -4035,7 +4066,7 @@ export interface operations {
             };
         };
     };
-    jobs_kill_create: {
+    job_kill: {
         parameters: {
             query?: never;
             header?: never;
@@ -4587,7 +4618,7 @@ export interface operations {
             };
         };
     };
-    jobs_rerun_create: {
+    job_rerun: {
         parameters: {
             query?: never;
             header?: never;
@@ -4662,6 +4693,76 @@ export interface operations {
             };
             /** @description A limit is reached. */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service behind this one is not available. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobs_stream: {
+        parameters: {
+            query?: {
+                /** @description Last number seen. */
+                after?: number;
+                wait_s?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stream"];
+                };
+            };
+            /** @description The input is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Does not exist, or may not be seen. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5312,7 +5413,7 @@ export interface operations {
             };
         };
     };
-    model_versions_archive_retrieve: {
+    model_version_archive: {
         parameters: {
             query?: never;
             header?: never;
@@ -5379,7 +5480,7 @@ export interface operations {
             };
         };
     };
-    model_versions_files_retrieve: {
+    model_version_file: {
         parameters: {
             query?: never;
             header?: never;
@@ -5437,6 +5538,14 @@ export interface operations {
             };
             /** @description Does not exist, or may not be seen. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            416: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6161,7 +6270,7 @@ export interface operations {
             };
         };
     };
-    nodes_drain_create: {
+    node_drain: {
         parameters: {
             query?: never;
             header?: never;
@@ -6254,7 +6363,7 @@ export interface operations {
             };
         };
     };
-    nodes_undrain_create: {
+    node_undrain: {
         parameters: {
             query?: never;
             header?: never;
@@ -7294,7 +7403,7 @@ export interface operations {
             };
         };
     };
-    uploads_finalise_create: {
+    upload_finalise: {
         parameters: {
             query?: never;
             header?: never;
@@ -7387,7 +7496,7 @@ export interface operations {
             };
         };
     };
-    uploads_parts_update: {
+    upload_parts: {
         parameters: {
             query?: never;
             header?: never;

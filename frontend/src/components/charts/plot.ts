@@ -25,12 +25,21 @@ function axisColors(isDark: boolean) {
     : { text: "#667080", grid: "rgba(20,30,50,0.07)" };
 }
 
+/** Few values, such as those of a validation every hundred steps, are marked: a line alone would hide them. */
+function isSparse(column: ArrayLike<number | null | undefined> | undefined): boolean {
+  let count = 0;
+  for (let index = 0; index < (column?.length ?? 0) && count < 40; index += 1) {
+    if (typeof column?.[index] === "number") count += 1;
+  }
+  return count < 40;
+}
+
 function linesOf({ series, isSmoothed }: PlotStyle): uPlot.Series[] {
   const line = (item: ChartSeries, stroke: string, width: number): uPlot.Series => ({
     label: item.label,
     stroke,
     width,
-    points: { show: (plot, index) => (plot.data[index]?.length ?? 0) < 3, size: 5, fill: stroke },
+    points: { show: (plot, index) => isSparse(plot.data[index]), size: 4, fill: stroke },
     spanGaps: false,
   });
   const raw = series.map((item) => line(item, isSmoothed ? faint(item.color) : item.color, isSmoothed ? 1 : 1.6));

@@ -35,7 +35,7 @@ const COLUMNS: Column<ModelVersionSummary>[] = [
     key: "loss",
     header: "Validation loss",
     isNumeric: true,
-    render: (row) => formatNumber(toNumber(row.metrics["validation_loss"] ?? row.metrics["loss"])),
+    render: (row) => formatNumber(toNumber(row.metrics["val_loss"])),
   },
   {
     key: "parameters",
