@@ -34,7 +34,7 @@ def assert_logs_complete(api: Api, job_id: str) -> None:
     for rank in (0, 1):
         for stream in ("stdout", "stderr"):
             page = api.get(f"jobs/{job_id}/logs", rank=rank, stream=stream)
-            assert page["complete"], (rank, stream, page)
+            assert page["is_complete"], (rank, stream, page)
 
 
 def test_killed_rank_is_started_again_from_the_last_checkpoint(
