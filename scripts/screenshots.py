@@ -37,7 +37,7 @@ def sign_in(page: Page, stack: DemoStack) -> None:
 def take(page: Page, address: str, name: str) -> None:
     """Open a page, let it settle, and keep a picture of it."""
     page.goto(address)
-    page.wait_for_load_state("load")
+    page.get_by_role("navigation", name="Main").first.wait_for()  # a blank page is a failure, not a picture
     time.sleep(_SETTLE_S)
     page.screenshot(path=IMAGES / f"{name}.png")
 
