@@ -65,7 +65,9 @@ def stack() -> Iterator[LiveStack]:
             (folder / "view").mkdir()
             view = as_other_user(folder / "view", command)
             env = {key: value for key, value in agent.env.items() if key not in {"HOME", "VIRTUAL_ENV"}}
-            live.specs["agent"] = replace(agent, command=lambda: view, cwd=own, env=env | {"HOME": str(own)})
+            # An interpreter built with a shared library looks for it where it was installed, which is out of sight.
+            env |= {"HOME": str(own), "LD_LIBRARY_PATH": str(folder / "view" / "python" / "lib")}
+            live.specs["agent"] = replace(agent, command=lambda: view, cwd=own, env=env)
             live.start("agent")
             yield live
         finally:
