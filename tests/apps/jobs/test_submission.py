@@ -106,6 +106,28 @@ def test_dataset_that_is_not_ready_is_refused(submit: Submit, project: Project, 
         assert refusal(submit(spec=spec)) == (400, "spec.data.dataset")
 
 
+def test_bare_name_means_the_latest_version_and_waits_for_no_other(submit: Submit, dataset: DatasetVersion) -> None:
+    newer = DatasetVersion.objects.create(
+        workspace=dataset.workspace, dataset=dataset.dataset, number=2, file_set=dataset.file_set,
+        state=VersionState.PENDING,
+    )  # fmt: skip
+    refused = submit().json()
+    assert (refused["code"], refused["errors"][0]["field"]) == ("dataset_pending", "spec.data.dataset")
+    assert submit(spec=TRAIN_SPEC | {"data": {"dataset": "corpus@1"}}).json()["dataset_version"] == str(dataset.pk)
+    DatasetVersion.objects.filter(pk=newer.pk).update(state=VersionState.FAILED, error="a, line 1: no text")
+    refused = submit().json()
+    assert refused["code"] == "dataset_failed"
+    assert "a, line 1: no text" in refused["detail"]
+    DatasetVersion.objects.filter(pk=newer.pk).update(state=VersionState.READY)
+    assert submit().json()["dataset_version"] == str(newer.pk)
+
+
+def test_path_is_refused_with_what_to_do_instead(submit: Submit) -> None:
+    answer = submit(spec=TRAIN_SPEC | {"data": {"dataset": "~/corpus"}}).json()
+    assert "names a dataset" in answer["detail"]
+    assert answer["remedy"].startswith("Upload the files first")
+
+
 def test_datasets_and_models_of_other_workspaces_are_not_found(submit: Submit) -> None:
     other = ProjectFactory.create()
     make_dataset(other, "secret")
