@@ -7,8 +7,10 @@ from django.db.models import F, Q, QuerySet
 from apps.accounts.selectors import AnyUser, in_visible_workspaces
 from apps.core.errors import NotFound, StaleFence
 from apps.core.models import Event
+from apps.datasets.models import Dataset
 from apps.jobs.models import Allocation, Attempt, Checkpoint, Job
-from apps.jobs.state import AttemptState, JobState
+from apps.jobs.state import ACTIVE_STATES, AttemptState, JobState
+from apps.model_registry.models import ModelVersion
 from apps.storage.models import FileSetEntry
 
 
@@ -89,3 +91,22 @@ def files_of(job: Job) -> QuerySet[FileSetEntry]:
 def checkpoint_steps(job_id: UUID) -> dict[UUID, int]:
     """Return the step of each living checkpoint by its set of files."""
     return dict(Checkpoint.objects.filter(job_id=job_id, deleted_at=None).values_list("file_set_id", "step"))
+
+
+def jobs_reading_dataset(dataset: Dataset) -> str:
+    """Say which jobs that have not ended train on a dataset; empty when none does."""
+    names = _unfinished(Q(dataset_version__dataset=dataset))
+    return f"Jobs that have not ended train on {dataset}: {names}." if names else ""
+
+
+def jobs_reading_version(version: ModelVersion) -> str:
+    """Say which jobs that have not ended start from a model version; empty when none does."""
+    names = _unfinished(Q(input_version=version))
+    return f"Jobs that have not ended start from {version}: {names}." if names else ""
+
+
+def _unfinished(condition: Q) -> str:
+    """Name the first three of the jobs that match and go on."""
+    jobs = Job.objects.filter(condition, state__in=ACTIVE_STATES).only("name", "number").order_by("id")[:4]
+    names = [str(job) for job in jobs]
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
