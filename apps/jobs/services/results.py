@@ -1,5 +1,7 @@
 """What a succeeded attempt leaves: a model version, or sampled texts."""
 
+from collections.abc import Callable
+
 from django.db import transaction
 
 from apps.core.errors import DomainError
@@ -9,8 +11,11 @@ from apps.model_registry.services import create_version
 
 def store_result(*, job: Job, attempt: Attempt) -> str:
     """Store what the job was for, within the transaction that ends it; return what is wrong, empty when nothing is."""
-    if job.kind != "train":
-        return "" if job.result is not None else "It ended without a result."
+    return STORERS[job.kind](job, attempt)
+
+
+def _store_model(job: Job, attempt: Attempt) -> str:
+    """Make the reported files the next version of the job's model."""
     if attempt.model_file_set is None:
         return "It ended without a model."
     try:
@@ -25,9 +30,25 @@ def store_result(*, job: Job, attempt: Attempt) -> str:
                 metrics=attempt.model_metrics,
                 num_parameters=attempt.model_num_parameters,
                 created_by=job.owner,
+                code_revision=_code_revision(attempt),
             )
     except DomainError as error:
         return f"Its model cannot be stored: {error.detail}"
     Job.objects.filter(pk=job.pk).update(output_version=version)
     job.output_version = version
     return ""
+
+
+def _code_revision(attempt: Attempt) -> str:
+    """Name the release of the program that trained: agent and runtime are installed as one."""
+    first = attempt.allocations.select_related("node").filter(node_rank=0).first()
+    return f"coxswain {first.node.agent_version}" if first is not None and first.node.agent_version else ""
+
+
+def _keep_reported(job: Job, attempt: Attempt) -> str:
+    """Ask for nothing but that a report has brought the result, which is stored as it comes."""
+    return "" if job.result is not None else "It ended without a result."
+
+
+STORERS: dict[str, Callable[[Job, Attempt], str]] = {"train": _store_model, "generate": _keep_reported}
+"""How each kind of job leaves what it was for; every kind of the contract has an entry."""
