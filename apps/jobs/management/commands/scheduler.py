@@ -95,7 +95,10 @@ class Scheduler:
         """Send what is due from a thread of its own: a broker that is down must not hold up a pass."""
         while not self._stopped.wait(TICK_S):
             for task in self._timetable.due():
-                send_after_commit(task.name, expires_s=task.every_s)
+                try:
+                    send_after_commit(task.name, expires_s=task.every_s)
+                except Exception as error:  # noqa: BLE001 - the database may be restarting: it is sent next time
+                    log.warning("periodic task not sent", task=task.name, error=str(error))
 
 
 def _listen() -> psycopg.Connection[Any]:
