@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from apps.cluster.models import Node, Pool
+from apps.cluster.models import DeviceKind, Node, Pool
 from apps.jobs.capacity import ClusterView
 
 
@@ -13,7 +14,7 @@ class DeviceSerializer(serializers.Serializer[Any]):
 
     id = serializers.UUIDField()
     index = serializers.IntegerField()
-    kind = serializers.CharField()
+    kind = serializers.ChoiceField(choices=DeviceKind.choices)
     name = serializers.CharField(allow_blank=True)
     memory_bytes = serializers.IntegerField()
     is_free = serializers.BooleanField()
@@ -51,6 +52,7 @@ class NodeSerializer(serializers.ModelSerializer[Node]):
         """Count slots that a job could take now; none on a node that is down or draining."""
         return self._view.free_slots(node)
 
+    @extend_schema_field(DeviceSerializer(many=True))
     def get_devices(self, node: Node) -> "list[dict[str, Any]]":
         """Describe each slot and what runs there."""
         return [self._view.describe(device) for device in node.devices.all()]

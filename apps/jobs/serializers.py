@@ -8,9 +8,8 @@ from apps.core.models import Event
 from apps.jobs.documents import checkpoint_document, event_document, job_document, job_summary
 from apps.jobs.models import Allocation, Attempt, Checkpoint, Job
 from apps.jobs.services.submission import MAX_PRIORITY
-from apps.jobs.state import AttemptOutcome, AttemptState, JobState
+from apps.jobs.state import KIND_CHOICES, AttemptOutcome, AttemptState, JobState
 from apps.storage.models import FileSetEntry
-from workers.contract.jobs import JOB_KINDS
 
 
 class ResourcesSerializer(serializers.Serializer[Any]):
@@ -55,7 +54,7 @@ class JobSummarySerializer(serializers.Serializer[Job]):
     project_name = serializers.CharField()
     workspace = serializers.UUIDField()
     name = serializers.CharField()
-    kind = serializers.ChoiceField(choices=[(kind, kind) for kind in sorted(JOB_KINDS)])
+    kind = serializers.ChoiceField(choices=KIND_CHOICES)
     resources = ResourcesSerializer()
     priority = serializers.IntegerField()
     state = serializers.ChoiceField(choices=JobState.choices)

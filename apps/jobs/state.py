@@ -2,6 +2,11 @@
 
 from django.db import models
 
+from workers.contract.jobs import JOB_KINDS
+
+KIND_CHOICES = [(kind, kind) for kind in sorted(JOB_KINDS)]
+"""The kinds of job of the contract, as choices."""
+
 
 class JobState(models.TextChoices):
     """Where a job stands."""

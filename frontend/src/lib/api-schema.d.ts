@@ -985,7 +985,7 @@ export interface components {
     schemas: {
         /** @description Whom to let in, and as what. */
         AddMemberRequest: {
-            role: components["schemas"]["RoleEnum"];
+            role: components["schemas"]["Role"];
             username: string;
         };
         /** @description One node's share of an attempt. */
@@ -1000,7 +1000,7 @@ export interface components {
             readonly is_warm: boolean | null;
             node: string;
             readonly node_rank: number;
-            outcome: components["schemas"]["AttemptOutcome"];
+            outcome: components["schemas"]["AttemptOutcome"] | components["schemas"]["BlankEnum"];
             readonly pids: number[];
             /** Format: date-time */
             readonly released_at: string | null;
@@ -1018,7 +1018,7 @@ export interface components {
             readonly last_used_at: string | null;
             readonly name: string;
             readonly prefix: string;
-            readonly scopes: components["schemas"]["ScopesEnum"][];
+            readonly scopes: components["schemas"]["TokenScope"][];
         };
         /** @description One (re)start of a job. */
         Attempt: {
@@ -1028,7 +1028,7 @@ export interface components {
             /** Format: uuid */
             readonly id: string;
             readonly number: number;
-            outcome: components["schemas"]["AttemptOutcome"];
+            outcome: components["schemas"]["AttemptOutcome"] | components["schemas"]["BlankEnum"];
             readonly reason: string;
             readonly resumed_step: number | null;
             /** Format: date-time */
@@ -1059,6 +1059,8 @@ export interface components {
          * @enum {string}
          */
         AttemptState: "offered" | "claimed" | "running" | "ended";
+        /** @enum {unknown} */
+        BlankEnum: "";
         /** @description A kind of job. */
         CatalogEntry: {
             description: string;
@@ -1098,7 +1100,7 @@ export interface components {
              *     * `jsonl` - JSON Lines, field text
              *     * `parquet` - Parquet, column text
              */
-            format?: components["schemas"]["FormatEnum"];
+            format?: components["schemas"]["DatasetFormat"];
             /** @description Letters, digits, dots, dashes, underscores. */
             name: string;
             /** Format: uuid */
@@ -1138,7 +1140,7 @@ export interface components {
             /** Format: date-time */
             expires_at?: string | null;
             name: string;
-            scopes?: components["schemas"]["ScopesEnum"][];
+            scopes?: components["schemas"]["TokenScope"][];
         };
         /** @description A file is announced. */
         CreateUploadRequest: {
@@ -1182,7 +1184,7 @@ export interface components {
             readonly created_at: string;
             readonly created_by: string | null;
             readonly description: string;
-            readonly format: components["schemas"]["FormatEnum"];
+            readonly format: components["schemas"]["DatasetFormat"];
             /** Format: uuid */
             readonly id: string;
             readonly latest_version: components["schemas"]["DatasetVersion"] | null;
@@ -1197,6 +1199,14 @@ export interface components {
             /** Format: uuid */
             readonly workspace: string;
         };
+        /**
+         * @description * `auto` - By file name
+         *     * `text` - One document a file
+         *     * `jsonl` - JSON Lines, field text
+         *     * `parquet` - Parquet, column text
+         * @enum {string}
+         */
+        DatasetFormat: "auto" | "text" | "jsonl" | "parquet";
         /** @description What a version holds; blank documents are counted apart. */
         DatasetStatistics: {
             bytes: number;
@@ -1238,6 +1248,25 @@ export interface components {
          * @enum {string}
          */
         DatasetVersionState: "pending" | "ready" | "failed";
+        /** @description One slot. ``job`` is null when it is free, or when the caller may not see what runs there. */
+        Device: {
+            /** Format: uuid */
+            id: string;
+            index: number;
+            is_free: boolean;
+            /** Format: uuid */
+            job: string | null;
+            job_name: string;
+            kind: components["schemas"]["DeviceKind"];
+            memory_bytes: number;
+            name: string;
+        };
+        /**
+         * @description * `cpu` - CPU
+         *     * `cuda` - CUDA
+         * @enum {string}
+         */
+        DeviceKind: "cpu" | "cuda";
         /** @description One thing that happened. */
         Event: {
             action: string;
@@ -1275,14 +1304,6 @@ export interface components {
         FileList: {
             files: components["schemas"]["FileEntry"][];
         };
-        /**
-         * @description * `auto` - By file name
-         *     * `text` - One document a file
-         *     * `jsonl` - JSON Lines, field text
-         *     * `parquet` - Parquet, column text
-         * @enum {string}
-         */
-        FormatEnum: "auto" | "text" | "jsonl" | "parquet";
         /** @description Finalised uploads that make a model directory: config.json and safetensors at least. */
         ImportVersionRequest: {
             files: components["schemas"]["FileEntryRequest"][];
@@ -1305,7 +1326,7 @@ export interface components {
             input_version: string | null;
             is_final: boolean;
             kill_requested: boolean;
-            kind: components["schemas"]["KindEnum"];
+            kind: components["schemas"]["JobKind"];
             /** @description Newest value of some metrics; non-finite ones by name. */
             latest: {
                 [key: string]: unknown;
@@ -1353,6 +1374,12 @@ export interface components {
             size_bytes: number;
         };
         /**
+         * @description * `generate` - generate
+         *     * `train` - train
+         * @enum {string}
+         */
+        JobKind: "generate" | "train";
+        /**
          * @description * `queued` - Queued
          *     * `starting` - Starting
          *     * `running` - Running
@@ -1383,7 +1410,7 @@ export interface components {
             input_version: string | null;
             is_final: boolean;
             kill_requested: boolean;
-            kind: components["schemas"]["KindEnum"];
+            kind: components["schemas"]["JobKind"];
             /** @description Newest value of some metrics; non-finite ones by name. */
             latest: {
                 [key: string]: unknown;
@@ -1431,12 +1458,6 @@ export interface components {
             readonly used_at: string | null;
             used_by?: string | null;
         };
-        /**
-         * @description * `generate` - generate
-         *     * `train` - train
-         * @enum {string}
-         */
-        KindEnum: "generate" | "train";
         /** @description How many documents have between so and so many characters, both included. */
         LengthBucket: {
             documents: number;
@@ -1472,7 +1493,7 @@ export interface components {
             readonly created_at: string;
             /** Format: uuid */
             readonly id: string;
-            role: components["schemas"]["RoleEnum"];
+            role: components["schemas"]["Role"];
             /** Format: uuid */
             readonly user: string;
             readonly username: string;
@@ -1482,7 +1503,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             name: string;
-            role: components["schemas"]["RoleEnum"];
+            role: components["schemas"]["Role"];
         };
         /** @description A model and its latest version. */
         Model: {
@@ -1503,6 +1524,14 @@ export interface components {
             /** Format: uuid */
             readonly workspace: string;
         };
+        /**
+         * @description * `candidate` - Candidate
+         *     * `staging` - Staging
+         *     * `production` - Production
+         *     * `retired` - Retired
+         * @enum {string}
+         */
+        ModelStage: "candidate" | "staging" | "production" | "retired";
         /** @description A version with its card, spec and files. */
         ModelVersion: {
             readonly card: string;
@@ -1543,7 +1572,7 @@ export interface components {
             readonly project: string;
             readonly project_name: string;
             readonly size_bytes: number;
-            readonly stage: components["schemas"]["StageEnum"];
+            readonly stage: components["schemas"]["ModelStage"];
             /** Format: uuid */
             readonly workspace: string;
         };
@@ -1581,7 +1610,7 @@ export interface components {
             readonly project: string;
             readonly project_name: string;
             readonly size_bytes: number;
-            readonly stage: components["schemas"]["StageEnum"];
+            readonly stage: components["schemas"]["ModelStage"];
             /** Format: uuid */
             readonly workspace: string;
         };
@@ -1615,7 +1644,7 @@ export interface components {
             readonly last_used_at: string | null;
             readonly name: string;
             readonly prefix: string;
-            readonly scopes: components["schemas"]["ScopesEnum"][];
+            readonly scopes: components["schemas"]["TokenScope"][];
             /** @description Return the secret that the view hands over beside the row. */
             readonly token: string;
         };
@@ -1628,10 +1657,7 @@ export interface components {
             readonly cpu_pct: number | null;
             /** Format: date-time */
             readonly created_at: string;
-            /** @description Describe each slot and what runs there. */
-            readonly devices: {
-                [key: string]: unknown;
-            }[];
+            readonly devices: components["schemas"]["Device"][];
             readonly disk_free_bytes: number | null;
             readonly forkserver_ready: boolean;
             /** @description Count slots that a job could take now; none on a node that is down or draining. */
@@ -1897,7 +1923,7 @@ export interface components {
         };
         /** @description A member's new role. */
         PatchedChangeRoleRequest: {
-            role?: components["schemas"]["RoleEnum"];
+            role?: components["schemas"]["Role"];
         };
         /** @description A workspace and the caller's role in it. */
         PatchedWorkspaceRequest: {
@@ -2003,14 +2029,7 @@ export interface components {
          *     * `owner` - Owner
          * @enum {string}
          */
-        RoleEnum: "viewer" | "editor" | "owner";
-        /**
-         * @description * `read` - Read
-         *     * `write` - Write
-         *     * `admin` - Admin
-         * @enum {string}
-         */
-        ScopesEnum: "read" | "write" | "admin";
+        Role: "viewer" | "editor" | "owner";
         /** @description One metric of one rank in one attempt. */
         Series: {
             attempt: number;
@@ -2034,14 +2053,6 @@ export interface components {
             csrf_token: string;
             user: components["schemas"]["User"] | null;
         };
-        /**
-         * @description * `candidate` - Candidate
-         *     * `staging` - Staging
-         *     * `production` - Production
-         *     * `retired` - Retired
-         * @enum {string}
-         */
-        StageEnum: "candidate" | "staging" | "production" | "retired";
         /** @description Live messages, as on the WebSocket, and the number to go on from. */
         Stream: {
             messages: unknown[];
@@ -2064,6 +2075,13 @@ export interface components {
             pool?: string;
             slots_per_node?: number;
         };
+        /**
+         * @description * `read` - Read
+         *     * `write` - Write
+         *     * `admin` - Admin
+         * @enum {string}
+         */
+        TokenScope: "read" | "write" | "admin";
         /** @description Which parts have arrived. */
         Upload: {
             /** @description The file is stored and verified; nothing needs sending. */
@@ -2105,7 +2123,7 @@ export interface components {
             readonly id: string;
             name: string;
             /** @description Return the caller's role; administrators are owners everywhere. */
-            readonly role: components["schemas"]["RoleEnum"];
+            readonly role: components["schemas"]["Role"];
             /** Format: date-time */
             readonly updated_at: string;
         };
@@ -3310,6 +3328,8 @@ export interface operations {
                 number?: number;
                 /** @description Fields to sort by, comma separated, `-` for descending. Possible: created_at, name, number, priority, state, started_at, ended_at. */
                 ordering?: string;
+                /** @description The model version that it made. */
+                output_version?: string;
                 owner?: string;
                 owner_name?: string;
                 page_size?: number;

@@ -57,6 +57,9 @@ def test_parts_of_a_job(api: APIClient, agent: FakeAgent, job: Job) -> None:
     shown = get(api, f"jobs/{job.pk}")
     assert shown["output_version"]["name"] == "run_v1"
     assert shown["is_final"] is True
+    made_by = get(api, "jobs", output_version=shown["output_version"]["id"])["results"]
+    assert [item["id"] for item in made_by] == [str(job.pk)]
+    assert get(api, "jobs", output_version=str(job.pk))["results"] == []
     events = get(api, f"jobs/{job.pk}/events")["results"]
     assert events[0]["action"] == "submitted"
     assert [event["seq"] for event in events] == sorted(event["seq"] for event in events)
