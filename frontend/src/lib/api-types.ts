@@ -36,4 +36,6 @@ export type ModelVersion = Schemas["ModelVersion"];
 /** A version as lists show it: without card, config and files. */
 export type ModelVersionSummary = Schemas["ModelVersionSummary"];
 export type Node = Schemas["Node"];
+/** One slot of a node and what holds it, where the person may see that job. */
+export type Device = Schemas["Device"];
 export type Pool = Schemas["Pool"];

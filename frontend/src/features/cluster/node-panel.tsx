@@ -7,10 +7,9 @@ import { notifyDone, notifyError } from "@/components/notify";
 import { Panel } from "@/components/panel";
 import { RelativeTime } from "@/components/relative-time";
 import { Stat } from "@/components/stat";
-import type { Node } from "@/lib/api-types";
+import type { Device, Node } from "@/lib/api-types";
 import { formatBytes } from "@/lib/format";
 import { useDrainNode } from "@/lib/queries/cluster";
-import { slotsOf, type Slot } from "./slots";
 import classes from "./node-panel.module.css";
 
 function NodeBadge({ node }: { node: Node }) {
@@ -33,18 +32,18 @@ function NodeBadge({ node }: { node: Node }) {
   );
 }
 
-function SlotMark({ slot }: { slot: Slot }) {
-  const use = slot.isFree ? "free" : slot.jobName || "in use";
-  const hint = `Slot ${slot.index}: ${slot.name}, ${use}`;
-  const common = { className: classes.slot, "aria-label": hint, "data-used": !slot.isFree || undefined };
+function SlotMark({ slot }: { slot: Device }) {
+  const use = slot.is_free ? "free" : slot.job_name || "in use";
+  const hint = `Slot ${slot.index}: ${slot.name || slot.kind}, ${use}`;
+  const common = { className: classes.slot, "aria-label": hint, "data-used": !slot.is_free || undefined };
   return (
     <Tooltip label={hint}>
-      {slot.jobId === null ? (
+      {slot.job === null ? (
         <span role="img" {...common}>
           {slot.index}
         </span>
       ) : (
-        <Link to={`/jobs/${slot.jobId}`} {...common}>
+        <Link to={`/jobs/${slot.job}`} {...common}>
           {slot.index}
         </Link>
       )}
@@ -78,7 +77,7 @@ export function NodePanel({ node }: { node: Node }) {
         <Stat label="Fork server">{node.forkserver_ready ? "Warm" : "Not ready"}</Stat>
       </SimpleGrid>
       <div className={classes.slots}>
-        {slotsOf(node).map((slot) => (
+        {node.devices.map((slot) => (
           <SlotMark key={slot.id} slot={slot} />
         ))}
       </div>

@@ -1,9 +1,11 @@
 /** Where a version comes from. */
 import { SimpleGrid } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
 import { Panel } from "@/components/panel";
 import { Stat } from "@/components/stat";
 import { TextLink } from "@/components/text-link";
 import type { ModelVersion } from "@/lib/api-types";
+import { jobsQuery } from "@/lib/queries/jobs";
 
 export function VersionLineage({ version }: { version: ModelVersion }) {
   return (
@@ -23,8 +25,24 @@ export function VersionLineage({ version }: { version: ModelVersion }) {
             "From nothing"
           )}
         </Stat>
+        <Stat label="Made by">
+          <MadeBy version={version} />
+        </Stat>
         <Stat label="Code">{version.code_revision || "-"}</Stat>
       </SimpleGrid>
     </Panel>
+  );
+}
+
+/** The job that trained the version; a version that was uploaded has none. */
+function MadeBy({ version }: { version: ModelVersion }) {
+  const { data: page, isPlaceholderData } = useQuery(jobsQuery({ output_version: version.id, page_size: 1 }));
+  if (!page || isPlaceholderData) return "...";
+  const job = page.jobs[0];
+  if (!job) return version.created_by ?? "-";
+  return (
+    <TextLink to={`/jobs/${job.id}`}>
+      {job.name} #{job.number}
+    </TextLink>
   );
 }

@@ -8,6 +8,8 @@ export interface JobFilter {
   kind?: JobKind;
   project?: string;
   search?: string;
+  /** The model version that the job made. */
+  output_version?: string;
   ordering?: string;
   cursor?: string;
   page_size?: number;
