@@ -30,7 +30,7 @@ from workers.contract.manifest import FileRef, set_digest
 
 DATASET = "standard-library"
 MODEL = "stdlib-llama"
-STEPS = 400
+STEPS = 300
 PROMPT = 'def read_lines(path):\n    """'
 LARGEST_FINAL_SHARE = 0.7
 """Of the first losses, to count as learnt: an untrained model stays at 1, this one ends near a half."""
