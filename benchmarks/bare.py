@@ -35,11 +35,13 @@ def torchrun(spec: Spec, *, dataset: Path, folder: Path, num_ranks: int = 2) -> 
     """Run a spec under torchrun; its cache lies in ``folder`` and is shared by the runs there."""
     output = folder / f"run-{time.time_ns()}"
     output.mkdir(parents=True)
-    local = {**spec, "data": {**spec["data"], "dataset": str(dataset)}}
     run_file = output / "spec.json"
     run_file.write_text(
-        json.dumps({"spec": local, "output_dir": str(output / "out"), "cache_dir": str(folder / "cache")})
-    )
+        json.dumps({
+            "spec": dict(spec), "dataset_dir": str(dataset), "output_dir": str(output / "out"),
+            "cache_dir": str(folder / "cache"),
+        })
+    )  # fmt: skip
     started = time.time()
     subprocess.run(
         [
