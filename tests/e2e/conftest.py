@@ -41,7 +41,7 @@ def api(live_stack: LiveStack) -> Api:
     return Api(live_stack.url, username="admin", password=live_stack.admin_password)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright's event loop runs until then: asynchronous tests cannot follow it
 def browser() -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert path, "no Chromium: install the package chromium (Debian: apt-get install chromium)"
