@@ -7,6 +7,7 @@ loses nothing: what is not acknowledged stays in the files.
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ class TailContext:
     on_bug: Callable[[str], None]
 
 
-class Tail:
+class Tail(ABC):
     """A thread that polls until it is told to finish and nothing is left."""
 
     def __init__(self, name: str, context: TailContext, *, poll_s: float) -> None:
@@ -82,9 +83,9 @@ class Tail:
             log.exception("%s: a bug ended it", self._thread.name)
             self._on_bug(f"a bug in the agent ended {self._thread.name}; see the agent's log")
 
+    @abstractmethod
     def _sweep(self, *, is_last: bool) -> None:
         """Send what is there; all of it when it is the last time."""
-        raise NotImplementedError
 
     def _heed(self, reply: MarkReply) -> int:
         if reply.attempt_over:
