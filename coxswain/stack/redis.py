@@ -44,8 +44,10 @@ def find_server() -> Path:
 class RedisServer:
     """One Redis server; a context manager that runs it for the length of the block."""
 
-    def __init__(self, data_dir: Path, *, password: str, port: int | None = None) -> None:
+    def __init__(self, data_dir: Path, *, password: str, port: int | None = None, also_on: str | None = None) -> None:
+        """Lay out a server on the loopback interface, and on the address ``also_on`` where nodes must reach it."""
         self.data_dir = data_dir
+        self._addresses = [LOOPBACK] if also_on in {None, LOOPBACK} else [LOOPBACK, str(also_on)]
         self.port = choose_port(port)
         self._password = password
         self._account: Account | None = service_account()
@@ -54,6 +56,10 @@ class RedisServer:
     def url(self, database: int = 0) -> str:
         """The address of one of the numbered databases, with its password."""
         return f"redis://:{self._password}@{LOOPBACK}:{self.port}/{database}"
+
+    def url_for_nodes(self, database: int) -> str:
+        """The same at the address that other machines reach."""
+        return f"redis://:{self._password}@{self._addresses[-1]}:{self.port}/{database}"
 
     @property
     def account(self) -> Account | None:
@@ -67,7 +73,7 @@ class RedisServer:
         config = self.data_dir / "redis.conf"
         config.touch(mode=0o600)
         config.write_text(
-            f"bind {LOOPBACK}\nport {self.port}\nrequirepass {self._password}\n"
+            f"bind {' '.join(self._addresses)}\nport {self.port}\nrequirepass {self._password}\n"
             f'dir "{self.data_dir}"\nsave ""\nappendonly no\ndatabases 16\nmaxclients 4096\n'
         )
         if self._account:

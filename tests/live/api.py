@@ -81,11 +81,11 @@ class Api:
         assert done["state"] == "ready", done["error"]
         return name
 
-    def submit(self, name: str, spec: Json, *, slots: int = 2, **more: Any) -> str:
-        """Submit a job; return its id."""
+    def submit(self, name: str, spec: Json, *, slots: int = 2, nodes: int = 1, **resources: Any) -> str:
+        """Submit a job on ``nodes`` x ``slots``; return its id. ``resources`` are further fields of that name."""
         body = {
             "project": self.project(), "name": name, "spec": spec,
-            "resources": {"pool": "default", "nodes": 1, "slots_per_node": slots}, **more,
+            "resources": {"pool": "default", "nodes": nodes, "slots_per_node": slots, **resources},
         }  # fmt: skip
         return str(self.post("jobs", body)["id"])
 
@@ -112,10 +112,19 @@ class Api:
         assert len(set(steps)) == len(steps), "a step is there twice"
         return dict(zip(steps, values, strict=True))
 
-    def pids(self, job_id: str) -> list[int]:
-        """Process ids of the running attempt's ranks."""
-        last = max(self.get(f"jobs/{job_id}/attempts")["results"], key=lambda attempt: attempt["number"])
-        return [pid for allocation in last["allocations"] for pid in allocation["pids"]]
+    def attempts(self, job_id: str) -> list[Json]:
+        """All attempts, oldest first."""
+        return sorted(self.get(f"jobs/{job_id}/attempts")["results"], key=lambda attempt: attempt["number"])
+
+    def places(self, job_id: str) -> list[str]:
+        """The nodes of the newest attempt, in the order of their ranks."""
+        allocations = self.attempts(job_id)[-1]["allocations"]
+        return [row["node"] for row in sorted(allocations, key=lambda row: row["node_rank"])]
+
+    def pids(self, job_id: str, node: str | None = None) -> list[int]:
+        """Process ids of the running attempt's ranks, all or those of one node."""
+        last = self.attempts(job_id)[-1]
+        return [pid for row in last["allocations"] if node in {None, row["node"]} for pid in row["pids"]]
 
 
 def stdlib_files(num_files: int) -> dict[str, bytes]:
