@@ -125,6 +125,23 @@ class Checkpoint(Record):
         return f"{self.job} step {self.step}"
 
 
+class CheckpointPart(Record):
+    """What one node of a gang has delivered of a checkpoint that is not whole yet. Nothing goes on from it."""
+
+    attempt = models.ForeignKey("Attempt", on_delete=models.CASCADE, related_name="checkpoint_parts")
+    step = models.BigIntegerField()
+    node_rank = models.PositiveIntegerField()
+    file_set = models.ForeignKey(FileSet, on_delete=models.PROTECT, related_name="+")
+    metrics = models.JSONField(default=dict)
+    is_best = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["attempt", "step", "node_rank"], name="checkpoint_part_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.attempt} step {self.step} part {self.node_rank}"
+
+
 class Attempt(Record):
     """One (re)start of a job, on one set of nodes, under one fence."""
 

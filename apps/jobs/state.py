@@ -23,7 +23,7 @@ class JobState(models.TextChoices):
 
 
 TRANSITIONS: dict[str, frozenset[str]] = {
-    "queued": frozenset({"starting", "cancelled", "error"}),
+    "queued": frozenset({"starting", "cancelled", "error", "failed"}),  # failed: a node told late whose fault it was
     "starting": frozenset({"running", "failed", "error", "queued", "preempting", "cancelling"}),
     "running": frozenset({"succeeded", "failed", "error", "queued", "preempting", "cancelling"}),
     "preempting": frozenset({"queued", "succeeded", "failed", "error", "cancelling"}),

@@ -17,7 +17,15 @@ from tests.agent.stub_server import ControlPlane, Stored
 from workers.agent.node import Node
 from workers.agent.settings import AgentSettings
 from workers.contract.manifest import FileRef, set_digest
-from workers.contract.node_api import ExitReport, InputRef, LogStream, Outcome, RunningReport, WishKind
+from workers.contract.node_api import (
+    CheckpointReport,
+    ExitReport,
+    InputRef,
+    LogStream,
+    Outcome,
+    RunningReport,
+    WishKind,
+)
 from workers.contract.run import FailureKind
 
 
@@ -109,11 +117,13 @@ def test_users_failure_is_told_with_its_traceback(plane: ControlPlane, node: Nod
 
 
 def test_wish_to_stop_lets_the_run_save(plane: ControlPlane, node: Node) -> None:
-    stored = plane.add(make_order([["wait_stop"], ["checkpoint", 7, 100], ["finish", True]]))
+    stored = plane.add(make_order([["wait_stop"], ["checkpoint", 7, 100, 2, 3], ["finish", True]]))
     pids_of(stored)
     stored.wish = WishKind.STOP
     assert exit_of(stored).outcome is Outcome.STOPPED
     assert kinds(stored) == ["running", "checkpoint", "exit"]
+    (saved,) = [report for report in stored.reports if isinstance(report, CheckpointReport)]
+    assert (saved.part, saved.num_parts) == (2, 3)
 
 
 def test_wish_to_kill_ends_stubborn_ranks(plane: ControlPlane, node: Node) -> None:

@@ -132,11 +132,13 @@ class TinyRank:
             )
         )
 
-    def do_checkpoint(self, step: int, size: int) -> None:
+    def do_checkpoint(self, step: int, size: int, part: int = 0, num_parts: int = 1) -> None:
         if self.rank == 0:
             directory = f"checkpoints/step-{step:09d}"
             manifest = self._write_files(self.output / directory, size)
-            self.emit(CheckpointEvent, step=step, directory=directory, manifest=manifest)
+            self.emit(
+                CheckpointEvent, step=step, directory=directory, manifest=manifest, part=part, num_parts=num_parts
+            )
 
     def do_model(self, size: int) -> None:
         if self.rank == 0:

@@ -182,7 +182,8 @@ class Lane:
         self._context.say(f"uploaded {directory.name}: {size_bytes / 1e6:.1f} MB in {time.monotonic() - started:.1f} s")
 
     def _is_superseded(self, item: Item) -> bool:
-        if not isinstance(item.report, CheckpointReport) or item.report.is_best:
+        """Tell whether a checkpoint is not worth its upload. A part always is: without it the others' are in vain."""
+        if not isinstance(item.report, CheckpointReport) or item.report.is_best or item.report.num_parts > 1:
             return False
         with self._changed:
             newer = sum(isinstance(waiting.report, CheckpointReport) for waiting in self._queue)
@@ -261,6 +262,8 @@ class Reporter:
                 manifest=event.manifest,
                 metrics=event.metrics,
                 is_best=event.is_best,
+                part=event.part,
+                num_parts=event.num_parts,
             )
         else:
             report = ModelReport(

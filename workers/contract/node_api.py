@@ -220,13 +220,19 @@ class ResumedReport(ReportBase):
 
 
 class CheckpointReport(ReportBase):
-    """A checkpoint whose files are all uploaded."""
+    """A checkpoint, or one node's part of it, whose files are all uploaded.
+
+    It exists once all parts have come under the same fence; its files are those of all parts together.
+    """
 
     type: Literal["checkpoint"] = "checkpoint"
     step: int
     manifest: Manifest
     metrics: dict[str, MetricValue] = {}
     is_best: bool = False
+    part: int = Field(0, ge=0)
+    """The node's rank."""
+    num_parts: int = Field(1, ge=1)
 
 
 class ModelReport(ReportBase):

@@ -96,6 +96,10 @@ class CheckpointEvent(EventBase):
     manifest: Manifest
     metrics: dict[str, MetricValue] = {}
     is_best: bool = False
+    part: int = Field(0, ge=0)
+    """Node rank of whoever wrote these files."""
+    num_parts: int = Field(1, ge=1)
+    """How many nodes write one; the checkpoint is all their files together."""
 
 
 class ModelEvent(EventBase):

@@ -12,9 +12,10 @@ from apps.cluster.wake import wake_scheduler
 from apps.core.errors import IllegalTransition
 from apps.jobs import hints
 from apps.jobs.models import Allocation, Attempt, Checkpoint, DeviceHold, Job
+from apps.jobs.services.checkpoints import drop_parts
 from apps.jobs.services.lifecycle import advance_job, announce, lock_job
 from apps.jobs.services.results import store_result
-from apps.jobs.state import AttemptOutcome, AttemptState, JobState
+from apps.jobs.state import FINAL_STATES, AttemptOutcome, AttemptState, JobState
 from workers.contract.run import FailureKind
 
 MAX_INFRASTRUCTURE_FAILURES = 3
@@ -93,6 +94,7 @@ def end_attempt(*, job: Job, attempt: Attempt, ending: Ending, actor: str | None
         updated_at=timezone.now(),
     ):
         return
+    drop_parts(attempt)
     for allocation in attempt.allocations.select_related("node").exclude(state=AttemptState.ENDED):
         was_offered = allocation.state == AttemptState.OFFERED
         Allocation.objects.filter(pk=allocation.pk).update(state=AttemptState.ENDED, updated_at=timezone.now())
@@ -177,6 +179,22 @@ def note_offer_expired(job: Job, attempt: Attempt, *, waiting: Sequence[str]) ->
     )
     for allocation in attempt.allocations.filter(released_at=None):
         release(allocation)  # without its gang nothing was launched
+
+
+def note_late_cause(*, job: Job, attempt: Attempt, ending: Ending, actor: str) -> None:
+    """Let the user's failure that a node told late decide about a job that was queued again for what its peers saw.
+
+    It counts for the attempt that has just failed, whatever has become of the job since; a lost node's words do not.
+    """
+    is_last = job.fence - attempt.fence <= 1
+    if not is_last or attempt.outcome != AttemptOutcome.FAILED or job.state in FINAL_STATES:
+        return
+    Attempt.objects.filter(pk=attempt.pk).update(reason=ending.reason, traceback=ending.traceback)
+    later = Attempt.objects.filter(job=job).exclude(state=AttemptState.ENDED).first()
+    if later is None:
+        _settle(job, attempt, ending, actor)
+    else:
+        end_attempt(job=job, attempt=later, ending=ending, actor=actor)
 
 
 def note_attempt_running(job: Job, attempt: Attempt, actor: str) -> None:

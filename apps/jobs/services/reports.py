@@ -10,7 +10,7 @@ from django.utils import timezone
 from apps.core.errors import StaleFence
 from apps.jobs import stream
 from apps.jobs.models import Allocation, Attempt, Job
-from apps.jobs.services.attempts import Ending, end_attempt, note_attempt_running, release
+from apps.jobs.services.attempts import Ending, end_attempt, note_attempt_running, note_late_cause, release
 from apps.jobs.services.checkpoints import register_checkpoint
 from apps.jobs.services.claims import find_allocation
 from apps.jobs.services.lifecycle import announce, lock_job, publish_job
@@ -30,6 +30,7 @@ from workers.contract.node_api import (
     RunningReport,
     WishKind,
 )
+from workers.contract.run import FailureKind
 
 
 def handle_report(*, allocation_id: UUID, node_id: UUID, report: Report) -> ReportReply:
@@ -53,18 +54,22 @@ def _store(allocation_id: UUID, node_id: UUID, report: Report) -> tuple[ReportRe
     allocation.refresh_from_db(from_queryset=Allocation.objects.select_related("attempt", "node"))
     attempt = allocation.attempt
     is_repeated = allocation.outcome != ""
+    is_attempts_own = report.fence == allocation.fence
     is_current = (
         report.fence == attempt.fence == job.fence
         and attempt.state in {AttemptState.CLAIMED, AttemptState.RUNNING}
         and allocation.state in {AttemptState.CLAIMED, AttemptState.RUNNING}
     )
-    if isinstance(report, ExitReport) and report.fence == allocation.fence:
+    if isinstance(report, ExitReport) and is_attempts_own:
         _note_exit(allocation, report)
         if is_repeated:
             return ReportReply(), job.fence
     if not is_current:
+        if isinstance(report, ExitReport) and is_attempts_own:
+            _late_exit(job, attempt, allocation, report)
         return None, job.fence
-    _HANDLERS[type(report)](job, attempt, allocation, report)
+    if allocation.node_rank == 0 or type(report) not in _OF_RANK_ZERO:
+        _HANDLERS[type(report)](job, attempt, allocation, report)
     job.refresh_from_db(fields=["state", "kill_requested"])
     return ReportReply(wish=wish_of(job)), job.fence
 
@@ -87,8 +92,6 @@ def _running(job: Job, attempt: Attempt, allocation: Allocation, report: Running
 
 
 def _phase(job: Job, attempt: Attempt, allocation: Allocation, report: PhaseReport) -> None:
-    if allocation.node_rank != 0:  # each node says the same; the first speaks for the gang
-        return
     name, is_new = report.name[:60], report.name[:60] != job.phase
     job.phase, job.phase_progress = name, report.progress
     Job.objects.filter(pk=job.pk).update(phase=name, phase_progress=report.progress, updated_at=timezone.now())
@@ -125,7 +128,7 @@ def _resumed(job: Job, attempt: Attempt, allocation: Allocation, report: Resumed
 
 
 def _checkpoint(job: Job, attempt: Attempt, allocation: Allocation, report: CheckpointReport) -> None:
-    register_checkpoint(job=job, attempt=attempt, report=report, actor=_actor(allocation))
+    register_checkpoint(allocation=allocation, job=job, report=report, actor=_actor(allocation))
 
 
 def _model(job: Job, attempt: Attempt, allocation: Allocation, report: ModelReport) -> None:
@@ -174,6 +177,13 @@ def _exit(job: Job, attempt: Attempt, allocation: Allocation, report: ExitReport
     end_attempt(job=job, attempt=attempt, ending=ending, actor=_actor(allocation))
 
 
+def _late_exit(job: Job, attempt: Attempt, allocation: Allocation, report: ExitReport) -> None:
+    """A peer's complaint about a lost connection may be here before the cause of it: the user's failure decides."""
+    if report.outcome is Outcome.FAILED and report.failure_kind is FailureKind.USER:
+        ending = Ending(AttemptOutcome.FAILED, report.reason, report.failure_kind, report.traceback)
+        note_late_cause(job=job, attempt=attempt, ending=ending, actor=_actor(allocation))
+
+
 def _actor(allocation: Allocation) -> str:
     return f"node:{allocation.node.name}"
 
@@ -188,3 +198,6 @@ _HANDLERS: dict[type, Callable[[Job, Attempt, Allocation, Any], None]] = {
     CompletionReport: _completion,
     ExitReport: _exit,
 }
+
+_OF_RANK_ZERO = frozenset({PhaseReport, ProgressReport, ResumedReport, ModelReport, CompletionReport})
+"""What rank 0's node alone says for the gang; from another node it changes nothing."""

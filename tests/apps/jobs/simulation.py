@@ -220,6 +220,12 @@ class FakeAgent:
         manifest = self.manifest(offer, {"weights": f"{offer['allocation_id']} step {step}".encode()})
         return self.report(offer, "checkpoint", step=step, manifest=manifest, **fields)
 
+    def part(self, offer: dict[str, Any], step: int, part: int, *, of: int = 2, **contents: bytes) -> Any:
+        """Upload and report one part of a checkpoint; return the response."""
+        own = {f"rank{part}": f"rank {part} step {step} of fence {offer['fence']}".encode()}
+        manifest = self.manifest(offer, own | contents)
+        return self.report(offer, "checkpoint", step=step, manifest=manifest, part=part, num_parts=of)
+
     def model(self, offer: dict[str, Any], **fields: Any) -> Any:
         """Upload and report a trained model; return the response."""
         return self.report(

@@ -14,7 +14,7 @@ from apps.projects.models import Project
 from tests.apps.jobs.simulation import FakeAgent, submit
 
 DESIGN = """
-queued     -> starting cancelled error
+queued     -> starting cancelled error failed
 starting   -> running failed error queued preempting cancelling
 running    -> succeeded failed error queued preempting cancelling
 preempting -> queued succeeded failed error cancelling
