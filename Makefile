@@ -7,6 +7,8 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 NPM := npm --prefix frontend
 ARGS ?=
+# These start whole stacks and kill or time their parts: they get the machine to themselves, the rest shares it.
+LIVE_TESTS := tests/stack tests/faults tests/e2e
 
 PYTHON_READY := .venv/.ready
 NODE_READY := frontend/node_modules/.ready
@@ -29,7 +31,12 @@ up: setup ## Start the embedded stack (ARGS="--port 9000 --detach")
 
 test: setup browser ## Run every test but the soaks (ARGS are passed to pytest)
 	@$(NPM) test --silent
+ifeq ($(strip $(ARGS)),)
+	@$(PYTHON) -m pytest -q -m "not soak" --numprocesses 2 --dist loadfile $(LIVE_TESTS:%=--ignore=%)
+	@$(PYTHON) -m pytest -q -m "not soak" $(LIVE_TESTS)
+else
 	@$(PYTHON) -m pytest -q -m "not soak" $(ARGS)
+endif
 
 check: setup check-python check-wiring check-frontend ## Run every static check
 

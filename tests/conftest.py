@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import django
@@ -94,3 +95,16 @@ def pytest_unconfigure() -> None:
     """Stop the services and remove what they wrote."""
     if _services:
         _services.stop()
+
+
+@pytest.fixture(scope="session")
+def admit_others() -> Callable[[Path], None]:
+    """Let other accounts into a folder of pytest's, which are closed to them, whoever runs the tests."""
+
+    def admit(folder: Path) -> None:
+        for directory in (folder, *folder.parents):
+            if directory == Path(tempfile.gettempdir()):
+                break
+            directory.chmod(0o755)
+
+    return admit

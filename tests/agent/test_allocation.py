@@ -267,10 +267,13 @@ def test_ranks_environment_is_clean(
 
 
 def test_ranks_run_as_the_user_they_are_given(
-    plane: ControlPlane, start_node: Callable[..., Node], settings: AgentSettings, tmp_path: Path
+    plane: ControlPlane,
+    start_node: Callable[..., Node],
+    settings: AgentSettings,
+    tmp_path: Path,
+    admit_others: Callable[[Path], None],
 ) -> None:
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
+    admit_others(tmp_path)
     account = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
     start_node(replace(settings, rank_user=account.pw_name))
     stored = plane.add(make_order([["whoami"], ["metrics", 1, 0], ["finish"]], slots=1))

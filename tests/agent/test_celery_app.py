@@ -1,7 +1,8 @@
 """The agent as its own process under Celery, with a real Redis that comes and goes."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from celery import Celery
@@ -15,10 +16,9 @@ from workers.contract.queues import HINT_NEWS, HINT_OFFER, NODE_HINT_TASK, node_
 
 
 @pytest.fixture
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def redis(tmp_path_factory: pytest.TempPathFactory, admit_others: Callable[[Path], None]) -> Iterator[RedisServer]:
     root = tmp_path_factory.mktemp("redis")
-    for directory in (root, *root.parents[:2]):  # as root the server runs as another user, who must get in
-        directory.chmod(0o711)
+    admit_others(root)  # as root the server runs as another user
     server = RedisServer(root / "data", password="secret")
     yield server
     server.stop()

@@ -255,10 +255,11 @@ def test_unreadable_request_ends_the_connection(serve: Callable[[str], Server]) 
     assert "unreadable request" in server.errors.read_text()
 
 
-def test_rank_becomes_another_user(serve: Callable[[str], Server], tmp_path: Path) -> None:
+def test_rank_becomes_another_user(
+    serve: Callable[[str], Server], tmp_path: Path, admit_others: Callable[[Path], None]
+) -> None:
     account = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
+    admit_others(tmp_path)
     server = serve("program:describe")
     request = server.request("x", user=account.pw_name)
     pid = server.fork(request)
