@@ -134,6 +134,41 @@ def test_wish_to_kill_ends_stubborn_ranks(plane: ControlPlane, node: Node) -> No
     assert are_gone(pids)
 
 
+@pytest.mark.parametrize(
+    ("deafness", "code"), [(["sleep", 0], -signal.SIGTERM), (["stubborn"], -signal.SIGKILL)], ids=["TERM", "KILL"]
+)
+def test_wish_to_stop_that_is_not_obeyed_becomes_a_kill(
+    plane: ControlPlane,
+    start_node: Callable[..., Node],
+    settings: AgentSettings,
+    deafness: list[object],
+    code: int,
+) -> None:
+    start_node(replace(settings, timing=replace(settings.timing, stop_wish_s=0.3, stop_grace_s=0.3)))
+    stored = plane.add(make_order([deafness, ["print", "deaf"], ["sleep", 60]], slots=1))
+    pids = pids_of(stored)
+    wait_for(lambda: stored.logs.get("0.stdout"))
+    stored.wish = WishKind.STOP
+    report = exit_of(stored)
+    assert (report.outcome, report.exit_codes) == (Outcome.KILLED, (code,))
+    assert report.reason.startswith("The ranks did not end within 0.3 s of being asked to stop")
+    assert are_gone(pids)
+
+
+@pytest.mark.faults
+def test_rank_that_is_stopped_by_a_signal_ends_the_attempt(
+    plane: ControlPlane, start_node: Callable[..., Node], settings: AgentSettings
+) -> None:
+    start_node(replace(settings, timing=replace(settings.timing, look_s=0.1, rank_stopped_s=0.5)))
+    stored = plane.add(make_order([["sleep", 60]]))
+    pids = pids_of(stored)
+    os.kill(pids[1], signal.SIGSTOP)
+    report = exit_of(stored)
+    assert (report.outcome, report.failure_kind) == (Outcome.FAILED, FailureKind.RETRYABLE)
+    assert report.reason == f"rank 1 (process {pids[1]}) was stopped by a signal and did not go on within 0.5 s"
+    assert are_gone(pids)
+
+
 def test_wish_while_inputs_are_fetched_starts_nothing(plane: ControlPlane, node: Node) -> None:
     ref = FileRef(path="a", size_bytes=10, sha256=plane.add_blob(b"0123456789"))
     inputs = (InputRef(role="dataset", name="d", digest=set_digest([ref]), files=(ref,)),)

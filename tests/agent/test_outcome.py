@@ -15,6 +15,7 @@ def failure(kind: FailureKind, message: str, time_us: int = 1) -> FailureEvent:
     return FailureEvent(n=9, time_us=time_us, kind=kind, message=message, traceback="Traceback")
 
 
+DISOBEYED = Verdict(Outcome.KILLED, reason="they did not obey")
 INTERRUPTED = Verdict.failed(FailureKind.RETRYABLE, "the agent was stopped")
 
 
@@ -30,6 +31,8 @@ INTERRUPTED = Verdict.failed(FailureKind.RETRYABLE, "the agent was stopped")
             INTERRUPTED,
             (Outcome.FAILED, FailureKind.RETRYABLE, "the agent was stopped"),
         ),
+        ((RankExit(0, 0),), {0: finished(stopped=True)}, DISOBEYED, (Outcome.STOPPED, None, "")),
+        ((RankExit(0, -15, was_signalled_by_agent=True),), {}, DISOBEYED, (Outcome.KILLED, None, "they did not obey")),
         (
             (RankExit(1, -9), RankExit(0, 1)),
             {0: failure(FailureKind.RETRYABLE, "connection closed by peer")},

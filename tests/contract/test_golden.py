@@ -19,6 +19,7 @@ MESSAGES: dict[str, TypeAdapter[object]] = {
     "resources": TypeAdapter(jobs.Resources),
     "run_file": TypeAdapter(run.RunFile),
     "control_file": TypeAdapter(run.ControlFile),
+    "pulse": TypeAdapter(run.Pulse),
     "event": TypeAdapter(run.Event),
     "forkserver_request": TypeAdapter(forkserver.Request),
     "forkserver_reply": TypeAdapter(forkserver.Reply),

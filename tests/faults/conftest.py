@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ def stack() -> Iterator[LiveStack]:
         root = Path(folder)
         root.chmod(0o711)  # Postgres enters it as another account when the tests run as root
         live = LiveStack(root / "data")
+        agent = live.specs["agent"]
+        live.specs["agent"] = replace(agent, env={**agent.env, "COX_RANK_STOPPED_S": "3"})
         try:
             live.start_all()
             yield live

@@ -48,6 +48,18 @@ def test_killed_rank_is_started_again_from_the_last_checkpoint(
     assert "SIGKILL" in first["reason"]
 
 
+def test_frozen_rank_is_noticed_and_the_job_goes_on(
+    stack: LiveStack, api: Api, spec: Json, undisturbed: dict[int, float]
+) -> None:
+    job_id = api.submit("freeze-a-rank", spec)
+    assert api.wait_for_step(job_id, 40)["state"] == "running"
+    os.kill(api.pids(job_id)[1], signal.SIGSTOP)
+    assert_ended_like(undisturbed, api, job_id, attempts=2)
+    first = min(api.get(f"jobs/{job_id}/attempts")["results"], key=lambda attempt: attempt["number"])
+    assert first["reason"].startswith("rank 1 (process ")
+    assert "was stopped by a signal" in first["reason"]
+
+
 def test_agent_killed_in_mid_training_resumes_after_its_restart(
     stack: LiveStack, api: Api, spec: Json, undisturbed: dict[int, float]
 ) -> None:

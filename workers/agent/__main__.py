@@ -2,6 +2,8 @@
 
 import argparse
 import logging
+import math
+import os
 import sys
 from pathlib import Path
 
@@ -9,9 +11,25 @@ from workers.agent.celery_app import build_app, run_worker
 from workers.agent.devices import NoSuchDevice
 from workers.agent.identity import CannotJoin
 from workers.agent.node import AlreadyRunning, Node
-from workers.agent.settings import GIB, AgentSettings
+from workers.agent.settings import GIB, AgentSettings, Timing
 
 EXIT_USAGE = 64
+
+
+def seconds(name: str, default: float, *, least: float = 0.0) -> float:
+    """Read an environment variable as seconds.
+
+    Raises:
+        ValueError: it is no number, or below ``least``.
+    """
+    value = os.environ.get(name) or str(default)
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not least <= number < math.inf:
+        raise ValueError(f"{name} must be a number of seconds, at least {least:g}, not {value!r}")
+    return number
 
 
 def parse(argv: list[str] | None = None) -> AgentSettings:
@@ -27,7 +45,13 @@ def parse(argv: list[str] | None = None) -> AgentSettings:
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--address", metavar="A", help="where other nodes reach this one (default: towards the server)")
-    parser.add_argument("--cache-gib", type=float, default=50.0, metavar="N", help="room for datasets and models")
+    parser.add_argument(
+        "--cache-gib",
+        type=float,
+        default=os.environ.get("COX_CACHE_GIB", "50"),
+        metavar="N",
+        help="room for datasets and models (default: $COX_CACHE_GIB, else 50)",
+    )
     parser.add_argument("--rank-user", metavar="NAME", help="Unix user the ranks run as, when the agent is root")
     parser.add_argument(
         "--forkserver-arg", action="append", default=[], metavar="ARG", help="passed on to workers.runtime.forkserver"
@@ -45,6 +69,12 @@ def parse(argv: list[str] | None = None) -> AgentSettings:
         slots=options.slots,
         device=options.device,
         cache_bytes=int(options.cache_gib * GIB),
+        collective_timeout_s=seconds("COX_COLLECTIVE_TIMEOUT_S", 600.0, least=1.0),
+        timing=Timing(
+            stop_wish_s=seconds("COX_STOP_GRACE_S", Timing.stop_wish_s),
+            rank_stopped_s=seconds("COX_RANK_STOPPED_S", Timing.rank_stopped_s),
+            rank_stalled_s=seconds("COX_RANK_STALLED_S", Timing.rank_stalled_s),
+        ),
         rank_user=options.rank_user,
         forkserver_arguments=tuple(options.forkserver_arg),
     )
@@ -52,7 +82,11 @@ def parse(argv: list[str] | None = None) -> AgentSettings:
 
 def main(argv: list[str] | None = None) -> int:
     """Join and serve; the exit code."""
-    settings = parse(argv)
+    try:
+        settings = parse(argv)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_USAGE
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line per request drowns everything else
     try:

@@ -16,7 +16,6 @@ from pathlib import Path
 from uuid import UUID
 
 from workers.agent.api import ApiError, GaveUp, NodeApi, NotFound, Refused, Retry, StaleFence
-from workers.agent.atomic import write_atomically
 from workers.agent.cache import BadInput, FetchProgress, InputCache
 from workers.agent.devices import RendezvousPort
 from workers.agent.events import RankEvents
@@ -27,7 +26,9 @@ from workers.agent.outcome import LastWords, RankExit, Verdict, judge
 from workers.agent.reports import LaneContext, Reporter
 from workers.agent.settings import Timing
 from workers.agent.state import Phase, StateFile
+from workers.agent.supervision import Supervisor
 from workers.agent.tails import LogFile, LogTail, MetricsTail, TailContext
+from workers.agent.vitals import RankVitals
 from workers.agent.warm import SIGKILL_CODE, WarmRanks
 from workers.contract.node_api import (
     AllocationStatus,
@@ -39,14 +40,12 @@ from workers.contract.node_api import (
     Outcome,
     PhaseReport,
     RunningReport,
-    WishKind,
 )
-from workers.contract.run import ControlFile, Event, FailureEvent, FailureKind, FinishedEvent, StopMode
+from workers.contract.run import Event, FailureEvent, FailureKind, FinishedEvent
 
 AGENT_RANK = -1
 """The agent's own words about an allocation are logged as this rank."""
 
-_KILL_AGAIN_S = 1.0
 _DOWNLOAD_REPORT_S = 0.5
 
 log = logging.getLogger(__name__)
@@ -252,30 +251,15 @@ class Allocation:
 
     def _supervise(self) -> None:
         """Wait for the ranks; pass wishes on, and end all of them when one has failed."""
-        is_asked = False
-        kill_at: float | None = None
-        while not self._gang.is_over:
-            grace_s = self._grace_s()
-            if grace_s is not None:
-                if kill_at is None and grace_s > 0:
-                    self._gang.signal(signal.SIGTERM)
-                limit = time.monotonic() + grace_s
-                kill_at = limit if kill_at is None else min(kill_at, limit)
-                if time.monotonic() >= kill_at:
-                    self._gang.signal(signal.SIGKILL)
-                    kill_at = time.monotonic() + _KILL_AGAIN_S
-            if self.inbox.wish is WishKind.STOP and not is_asked:
-                write_atomically(self._paths.control, ControlFile(stop=StopMode.SAVE).model_dump_json())
-                is_asked = True
-            self.inbox.wait(None if kill_at is None else max(0.0, kill_at - time.monotonic()))
-
-    def _grace_s(self) -> float | None:
-        """Seconds the ranks may go on; None without limit."""
-        if self.inbox.is_immediate:
-            return 0.0
-        if self._gang.has_failed:
-            return self._services.timing.kill_grace_s
-        return self._services.timing.stop_grace_s if self.inbox.ending is not None else None
+        vitals = RankVitals(self._paths.pulse, self._services.timing)
+        Supervisor(
+            self._gang,
+            self.inbox,
+            vitals,
+            control=self._paths.control,
+            timing=self._services.timing,
+            say=self._say,
+        ).run()
 
     def _report_exit(self, verdict: Verdict, exits: tuple[RankExit, ...]) -> bool:
         """Say the last word; True when the server has it or does not want it."""

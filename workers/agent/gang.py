@@ -56,6 +56,12 @@ class Gang:
             return tuple(self._started)
 
     @property
+    def live(self) -> dict[int, int]:
+        """Ranks that run, to their pids."""
+        with self._lock:
+            return dict(self._live)
+
+    @property
     def exits(self) -> tuple[RankExit, ...]:
         """Ranks that ended, in order."""
         with self._lock:

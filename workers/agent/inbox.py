@@ -68,6 +68,12 @@ class Inbox:
             self.interrupted.set()
         self.touch()
 
+    def put_disobeyed(self, reason: str) -> None:
+        """The ranks were asked to stop and have not: they are ended, first with the signal that asks again."""
+        with self._lock:
+            self._end(Verdict(Outcome.KILLED, reason=reason), is_immediate=False)
+        self.touch()
+
     def put_over(self, reason: str) -> None:
         """The attempt is no longer the job's."""
         with self._lock:

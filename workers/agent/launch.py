@@ -51,6 +51,9 @@ class AllocationPaths:
     def events(self, rank: int) -> Path:
         return self.output / "events" / f"rank{rank}.jsonl"
 
+    def pulse(self, rank: int) -> Path:
+        return self.output / "events" / f"rank{rank}.pulse"
+
     def log(self, rank: int, stream: str) -> Path:
         return self.root / "logs" / f"rank{rank}.{stream}"
 
@@ -66,6 +69,7 @@ class NodeFacts:
     interface: str | None
     inherited_env: Mapping[str, str]
     rank_user: str | None = None
+    collective_timeout_s: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ def plan_launch(
         dataset_digest=roles["dataset"].digest if "dataset" in roles else None,
         model_dir=_path_of("model", inputs),
         resume_from=_path_of("checkpoint", inputs),
+        collective_timeout_s=node.collective_timeout_s,
     )
     shared = _shared_env(order, node)
     ranks = tuple(

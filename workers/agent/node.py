@@ -118,6 +118,7 @@ class Node:
             interface=find_interface(self._address),
             inherited_env=self._warm.env,
             rank_user=self.settings.rank_user,
+            collective_timeout_s=self.settings.collective_timeout_s,
         )
 
     def _rejoin(self) -> None:

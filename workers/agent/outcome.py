@@ -45,14 +45,16 @@ def judge(
     """Decide how the allocation ended.
 
     ``exits`` are in the order they happened. ``interruption`` is why the agent ended the ranks, if it did; it
-    yields to ranks that finished their work all the same. A failure somebody can act on (the user's, or a bug) is
-    preferred over a lost peer, and a killed rank over its peers' complaints about it.
+    yields to ranks that finished their work all the same, and an end by force to ranks that saved. A failure
+    somebody can act on (the user's, or a bug) is preferred over a lost peer, and a killed rank over its peers'
+    complaints about it.
     """
     finished = [words for words in last_words.values() if isinstance(words, FinishedEvent)]
     if exits and len(finished) == len(exits) and all(rank_exit.code == 0 for rank_exit in exits):
         if not any(words.stopped for words in finished):
             return Verdict(Outcome.SUCCEEDED)
-        return interruption or Verdict(Outcome.STOPPED)
+        is_forced = interruption is not None and interruption.outcome is Outcome.KILLED
+        return Verdict(Outcome.STOPPED) if interruption is None or is_forced else interruption
     return interruption or _judge_failure(exits, last_words)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -48,6 +49,25 @@ def is_alive(record: ProcessRecord) -> bool:
 def _runs(pid: int) -> bool:
     fields = _read_stat(pid)
     return fields is not None and fields[_STAT_STATE] not in "ZX"
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Whether a process is held, and by whom."""
+
+    is_stopped: bool = False
+    """By a signal such as SIGSTOP."""
+    is_debugged: bool = False
+
+
+def read_trace(pid: int) -> Trace:
+    """Ask the kernel what holds ``pid``; nothing does when there is no such process."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return Trace()
+    fields = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+    return Trace(is_stopped=fields["State"].startswith("T"), is_debugged=fields["TracerPid"].strip() != "0")
 
 
 def signal_group(pid: int, number: signal.Signals) -> None:

@@ -23,8 +23,16 @@ class Timing:
     """At most this often are marks written to disk: the server's mark corrects an old one."""
     kill_grace_s: float = 1.0
     """From SIGTERM to SIGKILL after a peer has died: no save can succeed then, only last words."""
+    stop_wish_s: float = 300.0
+    """How long a run that was asked to stop may take to save and end, before it gets SIGTERM."""
     stop_grace_s: float = 8.0
-    """What ranks get to save when the agent itself is asked to end."""
+    """From SIGTERM to SIGKILL when no peer has died: what ranks get to save when the agent itself is asked to end."""
+    look_s: float = 1.0
+    """Between two looks at whether the ranks go on."""
+    rank_stopped_s: float = 15.0
+    """How long a rank may be stopped by a signal before its attempt is ended; 0 for ever."""
+    rank_stalled_s: float = 120.0
+    """How long ranks may be silent within a training step before their attempt is ended; 0 for ever."""
     drain_grace_s: float = 5.0
     """What the senders get after that."""
     warm_wait_s: float = 30.0
@@ -47,6 +55,8 @@ class AgentSettings:
     slots: int | None = None
     device: DeviceChoice = "auto"
     cache_bytes: int = 50 * GIB
+    collective_timeout_s: float = 600.0
+    """How long a rank waits for its peers in a collective."""
     rank_user: str | None = None
     """Unix user the ranks become when the agent runs as root."""
     forkserver_arguments: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 Layout of ``output_dir``::
 
     events/rank<R>.jsonl           one Event a line, numbered from 0 without a gap (``n``)
+    events/rank<R>.pulse           the rank's last Pulse, overwritten in place
     checkpoints/step-<9 digits>/   DCP files and manifest.json; renamed into place when complete
     model/                         the result in the Hugging Face layout, and manifest.json
     control.json                   a ControlFile, written by whoever wants the run to stop
@@ -36,6 +37,8 @@ class RunFile(ContractModel):
     """Hugging Face directory of the pretrained model or the model to sample from."""
     resume_from: str | None = None
     """A published checkpoint directory."""
+    collective_timeout_s: float = Field(600.0, gt=0)
+    """How long a rank waits for its peers in a collective: longer than rank 0 may validate, save or export alone."""
 
 
 class StopMode(StrEnum):
@@ -48,6 +51,17 @@ class ControlFile(ContractModel):
     """A wish to the run, read by rank 0 at each step; SIGTERM means the same as ``save``."""
 
     stop: StopMode | None = None
+
+
+class Pulse(ContractModel):
+    """A sign that a rank goes on: several within each training step. All ranks of a gang beat alike."""
+
+    count: int = Field(ge=0)
+    """Beats so far; the rank with the fewest is the one that its peers wait for."""
+    step: int
+    """The training step it is at."""
+    is_due: bool
+    """Whether the next beat follows soon: not while there is work that may take any time."""
 
 
 MetricValue = float | Literal["NaN", "Infinity", "-Infinity"]

@@ -26,6 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parse(argv)
     try:
         run = load_run(arguments.file, arguments.output_dir, arguments.resume_from)
+        if arguments.collective_timeout is not None:
+            run = run.model_copy(update={"collective_timeout_s": arguments.collective_timeout})
     except (OSError, ValueError) as error:
         if rank_environment().rank == 0:  # every rank reads the same file; one complaint is enough
             sys.stderr.write(f"{arguments.file}: {_shorten(error)}\n")
@@ -39,6 +41,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="workers.runtime", description="Run a training job from a file.")
     parser.add_argument("file", type=Path, help="a job spec or a run file, JSON")
     parser.add_argument("--output-dir", type=Path, help="where results go (default: ./runs/<name of FILE>)")
+    parser.add_argument(
+        "--collective-timeout", type=float, metavar="S", help="seconds a rank waits for its peers (default: 600)"
+    )
     parser.add_argument("--resume-from", help="a checkpoint directory, or `latest` of the output directory")
     return parser.parse_args(argv)
 

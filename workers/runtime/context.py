@@ -9,6 +9,7 @@ from torch.distributed.distributed_c10d import Store
 from workers.runtime.control import StopWatch
 from workers.runtime.environment import RankEnvironment
 from workers.runtime.events import EventWriter
+from workers.runtime.pulse import PulseWriter
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class RankContext:
     device: torch.device
     paths: RunPaths
     events: EventWriter
+    pulse: PulseWriter
     stop: StopWatch
     store: Store | None
     """Where the ranks leave each other notes; None when there is only one."""

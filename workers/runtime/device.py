@@ -12,7 +12,6 @@ from torch.utils import deterministic
 from workers.contract.training import Precision
 
 CONNECT_TIMEOUT_S = 60
-COLLECTIVE_TIMEOUT_S = 600  # rank 0 may validate, save or export while the others wait in a collective
 
 
 def pick_device(local_rank: int) -> torch.device:
@@ -49,7 +48,9 @@ def memory_gib(device: torch.device) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**30
 
 
-def join_process_group(device: torch.device, *, rank: int, world_size: int) -> Store | None:
+def join_process_group(
+    device: torch.device, *, rank: int, world_size: int, collective_timeout_s: float
+) -> Store | None:
     """Connect the ranks and return their store; a lone rank needs neither.
 
     Raises:
@@ -59,7 +60,7 @@ def join_process_group(device: torch.device, *, rank: int, world_size: int) -> S
         return None
     backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"
     dist.init_process_group(backend, rank=rank, world_size=world_size, timeout=timedelta(seconds=CONNECT_TIMEOUT_S))
-    dist.distributed_c10d._set_pg_timeout(timedelta(seconds=COLLECTIVE_TIMEOUT_S))
+    dist.distributed_c10d._set_pg_timeout(timedelta(seconds=collective_timeout_s))
     return dist.distributed_c10d._get_default_store()
 
 

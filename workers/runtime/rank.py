@@ -18,6 +18,7 @@ from workers.runtime.environment import RankEnvironment, prepare_environment, ra
 from workers.runtime.errors import EXIT_CODES, classify, describe, root_cause
 from workers.runtime.events import EventWriter, FailureEvent, FinishedEvent
 from workers.runtime.jobs import run_job
+from workers.runtime.pulse import PulseWriter
 
 
 def run_rank(run_file_path: Path) -> int:
@@ -53,14 +54,17 @@ def _run_connected(run: RunFile, paths: RunPaths, env: RankEnvironment, events: 
     early = StopWatch(paths.output, rank=env.rank, store=None)
     early.install_signal_handler()  # before anything slow: a SIGTERM from here on ends the run in order
     device = devices.pick_device(env.local_rank)
-    store = devices.join_process_group(device, rank=env.rank, world_size=env.world_size)
+    store = devices.join_process_group(
+        device, rank=env.rank, world_size=env.world_size, collective_timeout_s=run.collective_timeout_s
+    )
     stop = StopWatch(paths.output, rank=env.rank, store=store)
     stop.take_over(early)
-    context = RankContext(env=env, device=device, paths=paths, events=events, stop=stop, store=store)
-    try:
-        return run_job(run.spec, context)
-    except StopRequested:
-        return JobEnd(step=0, stopped=True)
+    with PulseWriter(paths.output, env.rank) as pulse:
+        context = RankContext(env=env, device=device, paths=paths, events=events, pulse=pulse, stop=stop, store=store)
+        try:
+            return run_job(run.spec, context)
+        except StopRequested:
+            return JobEnd(step=0, stopped=True)
 
 
 def _paths(run: RunFile, env: RankEnvironment) -> RunPaths:

@@ -62,7 +62,7 @@ class Trainer:
             self.model,
             device=self._device,
             world_size=context.env.world_size,
-            on_last_bucket=self._timer.mark_last_bucket,
+            on_last_bucket=self._mark_last_bucket,
         )
         self._report = StepReport(spec, context, self.model, self._dtype)
         self._saved_step = self._progress.step if context.paths.resume_from is not None else -1
@@ -86,6 +86,7 @@ class Trainer:
             CheckpointError: a checkpoint could not be written.
         """
         self.context.phase("train")
+        self.context.pulse.excuse(self._progress.step)
         self._timer.restart()
         try:
             stopped = False
@@ -94,6 +95,7 @@ class Trainer:
                 if not stopped:
                     self._train_step()
                     self._follow_up()
+            self.context.pulse.excuse(self._progress.step)
             if self._saved_step != self._progress.step:
                 if not stopped:
                     self._validate()
@@ -129,8 +131,14 @@ class Trainer:
         )
         self._report.add(step, loss, grad_norm)
 
+    def _mark_last_bucket(self) -> None:
+        """This rank has done its part of the step; what follows is waiting for the others."""
+        self._timer.mark_last_bucket()
+        self.context.pulse.beat(self._progress.step + 1)
+
     def _draw(self, accumulated: int) -> Batch:
         """Return this rank's share of the global batch for one pass."""
+        self.context.pulse.beat(self._progress.step + 1)
         began = time.perf_counter()
         size = self.spec.micro_batch_size
         offset = (accumulated * self.context.env.world_size + self.context.env.rank) * size
@@ -162,6 +170,8 @@ class Trainer:
             self._report.emit(self._progress, learning_rate(spec, step), self._timer)
         self._checkpointer.poll()
         began = time.perf_counter()
+        if validates or saves:
+            self.context.pulse.excuse(step)
         if validates:
             self._validate()
         if saves:

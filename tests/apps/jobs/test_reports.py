@@ -152,6 +152,18 @@ def test_end_while_cancelling(agent: FakeAgent, job: Job, outcome: str, failure_
     assert fresh(job).state == state
 
 
+def test_ranks_that_did_not_obey_are_told_of_in_the_reason(agent: FakeAgent, job: Job) -> None:
+    run_pass()
+    offer = agent.start()
+    cancel_job(job_id=job.pk)
+    agent.exit(offer, "killed", reason="The ranks did not end within 300 s of being asked to stop.")
+    job.refresh_from_db()
+    assert (job.state, job.state_reason) == (
+        "cancelled",
+        "The ranks did not end within 300 s of being asked to stop.",
+    )
+
+
 def test_success_while_cancelling_is_success(agent: FakeAgent, job: Job) -> None:
     offer = start(agent)
     agent.model(offer)
