@@ -1,19 +1,20 @@
-/** From curves with steps of their own to the aligned columns that a plot draws. */
+/** From curves with positions of their own to the aligned columns that a plot draws. */
 
 export interface CurveInput {
-  steps: readonly number[];
+  /** Positions on the axis, increasing. */
+  xs: readonly number[];
   values: readonly number[];
 }
 
 export type Column = (number | null | undefined)[];
 
-/** Aligned columns: the union of all steps, then one column per curve. null breaks a line, undefined does not. */
+/** Aligned columns: the union of all positions, then one column per curve. null breaks a line, undefined does not. */
 export type AlignedColumns = [number[], ...Column[]];
 
 function unionOf(curves: readonly CurveInput[]): number[] {
   const first = curves[0];
-  if (curves.length === 1 && first) return [...first.steps];
-  return [...new Set(curves.flatMap((curve) => [...curve.steps]))].sort((a, b) => a - b);
+  if (curves.length === 1 && first) return [...first.xs];
+  return [...new Set(curves.flatMap((curve) => [...curve.xs]))].sort((a, b) => a - b);
 }
 
 /**
@@ -34,16 +35,16 @@ export function smooth(values: readonly number[], weight: number): number[] {
 
 /** Align curves on one axis. Values that are not finite become gaps. */
 export function align(curves: readonly CurveInput[], isLog: boolean): AlignedColumns {
-  const steps = unionOf(curves);
-  const position = new Map(steps.map((step, index) => [step, index]));
+  const xs = unionOf(curves);
+  const position = new Map(xs.map((x, index) => [x, index]));
   const columns = curves.map((curve) => {
-    const column: Column = new Array<number | null | undefined>(steps.length).fill(undefined);
-    for (const [index, step] of curve.steps.entries()) {
+    const column: Column = new Array<number | null | undefined>(xs.length).fill(undefined);
+    for (const [index, x] of curve.xs.entries()) {
       const value = curve.values[index];
       const isShown = value !== undefined && Number.isFinite(value) && !(isLog && value <= 0);
-      column[position.get(step) ?? 0] = isShown ? value : null;
+      column[position.get(x) ?? 0] = isShown ? value : null;
     }
     return column;
   });
-  return [steps, ...columns];
+  return [xs, ...columns];
 }

@@ -2,6 +2,7 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { formatCount, formatNumber } from "@/lib/format";
+import { AXES, type AxisKind, type AxisWindow } from "./axis";
 import type { ChartSeries } from "./line-chart";
 import { faint } from "./series-colors";
 
@@ -10,12 +11,10 @@ export interface PlotStyle {
   isLog: boolean;
   isSmoothed: boolean;
   isDark: boolean;
+  axis: AxisKind;
   syncKey: string;
   height: number;
 }
-
-/** Distances of the marks under the chart: steps are whole numbers. */
-const WHOLE_STEPS = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
 
 const FONT = "11px 'Inter Variable', system-ui, sans-serif";
 
@@ -46,8 +45,17 @@ function linesOf({ series, isSmoothed }: PlotStyle): uPlot.Series[] {
   return isSmoothed ? [...raw, ...series.map((item) => line(item, item.color, 1.8))] : raw;
 }
 
-/** Make an empty plot in `element`. */
-export function createPlot(element: HTMLElement, width: number, style: PlotStyle): uPlot {
+/** The crosshair is shared by the plots of a page; what is dragged is not: the page gives its window to all of them. */
+const SHARED_EVENTS = new Set(["mousemove", "mouseleave"]);
+
+/** Make an empty plot in `element`. `onScale` is told whenever the part of the axis that is shown changes. */
+export function createPlot(
+  element: HTMLElement,
+  width: number,
+  style: PlotStyle,
+  onScale: (plot: uPlot) => void,
+): uPlot {
+  const axisStyle = AXES[style.axis];
   const { text, grid } = axisColors(style.isDark);
   const axis = { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { show: false }, font: FONT };
   const options: uPlot.Options = {
@@ -56,7 +64,11 @@ export function createPlot(element: HTMLElement, width: number, style: PlotStyle
     legend: { show: false },
     padding: [10, 12, 0, 0],
     cursor: {
-      sync: { key: style.syncKey, setSeries: false },
+      sync: {
+        key: style.syncKey,
+        setSeries: false,
+        filters: { pub: (type) => SHARED_EVENTS.has(type), sub: (type) => SHARED_EVENTS.has(type) },
+      },
       drag: { x: true, y: false, setScale: true },
       points: { size: 7 },
       focus: { prox: 24 },
@@ -65,15 +77,16 @@ export function createPlot(element: HTMLElement, width: number, style: PlotStyle
     // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment
     scales: { x: { time: false }, y: { distr: style.isLog ? 3 : 1 } },
     axes: [
-      { ...axis, size: 30, incrs: WHOLE_STEPS, values: (_plot, ticks) => ticks.map((tick) => formatCount(tick)) },
+      { ...axis, size: 30, incrs: axisStyle.increments, values: (_plot, ticks) => ticks.map(axisStyle.mark) },
       {
         ...axis,
         size: 56,
         values: (_plot, ticks) => ticks.map((tick: number | null) => (tick === null ? "" : shortNumber(tick))),
       },
     ],
-    series: [{ label: "Step" }, ...linesOf(style)],
+    series: [{ label: axisStyle.label }, ...linesOf(style)],
     plugins: [hoverPlugin(style)],
+    hooks: { setScale: [(plot, key) => key === "x" && onScale(plot)] },
   };
   const columns: number[][] = Array.from({ length: options.series.length }, () => []);
   return new uPlot(options, columns as unknown as uPlot.AlignedData, element);
@@ -93,11 +106,11 @@ function hoverPlugin(style: PlotStyle): uPlot.Plugin {
       init: (plot) => plot.over.append(box),
       setCursor: (plot) => {
         const { idx, left } = plot.cursor;
-        const step = idx === null || idx === undefined ? undefined : plot.data[0][idx];
-        box.hidden = step === undefined || left === undefined || left < 0;
+        const position = idx === null || idx === undefined ? undefined : plot.data[0][idx];
+        box.hidden = position === undefined || left === undefined || left < 0;
         if (box.hidden || idx === null || idx === undefined || left === undefined) return;
         const rows = style.series.map((item, index) => row(item, plot.data[index + 1 + offset]?.[idx]));
-        box.replaceChildren(heading(step ?? 0), ...rows);
+        box.replaceChildren(heading(AXES[style.axis].hover(position ?? 0)), ...rows);
         const isRight = left > plot.over.clientWidth / 2;
         box.style.left = isRight ? "" : `${left + 12}px`;
         box.style.right = isRight ? `${plot.over.clientWidth - left + 12}px` : "";
@@ -106,9 +119,9 @@ function hoverPlugin(style: PlotStyle): uPlot.Plugin {
   };
 }
 
-function heading(step: number): HTMLElement {
+function heading(text: string): HTMLElement {
   const element = document.createElement("div");
-  element.textContent = `Step ${formatNumber(step)}`;
+  element.textContent = text;
   element.style.opacity = "0.7";
   return element;
 }
@@ -120,4 +133,14 @@ function row(item: ChartSeries, value: number | null | undefined): HTMLElement {
   mark.style.background = item.color;
   element.append(mark, `${item.label} ${value === null || value === undefined ? "-" : formatNumber(value)}`);
   return element;
+}
+
+/** The part of the axis that is shown; null while that is all of it. */
+export function windowOf(plot: uPlot): AxisWindow | null {
+  const positions = plot.data[0];
+  const { min, max } = plot.scales["x"] ?? {};
+  const first = positions[0];
+  const last = positions.at(-1);
+  if (first === undefined || last === undefined || typeof min !== "number" || typeof max !== "number") return null;
+  return min > first || max < last ? { from: min, until: max } : null;
 }

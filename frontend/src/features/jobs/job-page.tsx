@@ -31,8 +31,17 @@ interface JobTab {
 }
 
 const TABS: JobTab[] = [
-  { value: "charts", label: "Charts", render: (job, live) => <JobCharts job={job} live={live} /> },
+  {
+    value: "charts",
+    label: "Overview",
+    render: (job, live) => <JobCharts key="training" job={job} live={live} area="training" />,
+  },
   { value: "logs", label: "Logs", render: (job, live) => <JobLogs job={job} live={live} /> },
+  {
+    value: "system",
+    label: "System",
+    render: (job, live) => <JobCharts key="system" job={job} live={live} area="system" />,
+  },
   { value: "events", label: "Events", render: (job) => <JobEvents jobId={job.id} /> },
   { value: "attempts", label: "Attempts", render: (job) => <JobAttempts jobId={job.id} /> },
   { value: "checkpoints", label: "Checkpoints", render: (job) => <JobCheckpoints jobId={job.id} /> },

@@ -2,7 +2,6 @@
 import type { QueryClient } from "@tanstack/react-query";
 import { api, unwrap } from "@/lib/api";
 import type { JobEvent, JobSummary } from "@/lib/api-types";
-import { toNumber } from "@/lib/format";
 import {
   jobAttemptsQuery,
   jobCheckpointsQuery,
@@ -13,6 +12,7 @@ import {
   storeJob,
 } from "@/lib/queries/jobs";
 import { stream } from "@/lib/stream";
+import { curveLoader, millisecondsOf, numbersOf } from "./curve-loader";
 import { LogStore } from "./log-store";
 import { MetricStore } from "./metric-store";
 
@@ -25,18 +25,22 @@ export interface LogSource {
 /** Each item carries its own number: a message may hold several. */
 type JobItem = { seq?: number } & JobChange;
 
+interface WireSeries {
+  key: string;
+  steps: number[];
+  times_us: number[];
+  values: unknown[];
+}
+
 type JobChange =
   | { kind: "job"; job: JobSummary }
-  | { kind: "metrics"; attempt: number; rank: number; series: { key: string; steps: number[]; values: unknown[] }[] }
+  | { kind: "metrics"; attempt: number; rank: number; series: WireSeries[] }
   | ({ kind: "logs"; start: number; stop: number; text: string } & LogSource)
   | { kind: "event"; event: JobEvent }
   | { kind: "checkpoint" }
   | { kind: "batch"; items: JobItem[] };
 
-const MAX_POINTS = 2_000;
 const LOG_PAGE_BYTES = 65_536;
-
-const numbersOf = (values: readonly unknown[]): number[] => values.map((value) => toNumber(value) ?? Number.NaN);
 
 export class JobLive {
   readonly metrics: MetricStore;
@@ -48,7 +52,7 @@ export class JobLive {
     this.jobId = jobId;
     this.client = client;
     this.metrics = new MetricStore(
-      (key, rank) => this.loadCurve(key, rank),
+      curveLoader(jobId),
       () => void client.invalidateQueries({ queryKey: jobSeriesQuery(jobId).queryKey }),
     );
   }
@@ -75,7 +79,12 @@ export class JobLive {
     const seq = item.seq ?? messageSeq;
     if (item.kind === "batch") for (const inner of item.items) this.receive(inner, seq);
     else if (item.kind === "metrics") {
-      const series = item.series.map((entry) => ({ ...entry, values: numbersOf(entry.values) }));
+      const series = item.series.map(({ key, steps, times_us: times, values }) => ({
+        key,
+        steps,
+        times: millisecondsOf(times),
+        values: numbersOf(values),
+      }));
       this.metrics.receive({ attempt: item.attempt, rank: item.rank, series }, seq);
     } else if (item.kind === "logs") this.logs.get(`${item.attempt}/${item.rank}/${item.stream}`)?.receive(item);
     else if (item.kind === "event") storeEvent(this.client, this.jobId, item.event);
@@ -98,20 +107,6 @@ export class JobLive {
 
   private refresh(queryKey: readonly unknown[]): void {
     void this.client.invalidateQueries({ queryKey });
-  }
-
-  private async loadCurve(key: string, rank: number) {
-    const points = await unwrap(
-      api.GET("/api/v1/jobs/{id}/metrics/points", {
-        params: { path: { id: this.jobId }, query: { key, rank, max_points: MAX_POINTS } },
-      }),
-    );
-    return {
-      steps: points.steps,
-      values: numbersOf(points.values),
-      attempt: points.attempts.at(-1)?.attempt ?? 0,
-      seq: points.seq,
-    };
   }
 
   private logLoader(source: LogSource) {

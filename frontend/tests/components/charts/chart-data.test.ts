@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import { align, smooth } from "@/components/charts/chart-data";
 
-test("curves with steps of their own share one axis; only real gaps break a line", () => {
-  const train = { steps: [1, 2, 3], values: [3, Number.NaN, 1] };
-  const validation = { steps: [2, 4], values: [5, 6] };
+test("curves with positions of their own share one axis; only real gaps break a line", () => {
+  const train = { xs: [1, 2, 3], values: [3, Number.NaN, 1] };
+  const validation = { xs: [2, 4], values: [5, 6] };
   expect(align([train, validation], false)).toEqual([
     [1, 2, 3, 4],
     [3, null, 1, undefined],
@@ -12,7 +12,7 @@ test("curves with steps of their own share one axis; only real gaps break a line
 });
 
 test("a log scale leaves out what it cannot show", () => {
-  expect(align([{ steps: [1, 2], values: [0, 2] }], true)).toEqual([
+  expect(align([{ xs: [1, 2], values: [0, 2] }], true)).toEqual([
     [1, 2],
     [null, 2],
   ]);

@@ -1,24 +1,39 @@
 import { describe, expect, test, vi } from "vitest";
+import type { StepWindow } from "@/lib/live/curve";
 import { MetricStore, type CurveAnswer } from "@/lib/live/metric-store";
+
+const columns = (steps: number[]) => ({
+  steps,
+  times: steps.map((step) => step * 1000),
+  values: steps.map((step) => step / 10),
+});
 
 const item = (steps: number[], attempt = 1, key = "loss", rank = 0) => ({
   attempt,
   rank,
-  series: [{ key, steps, values: steps.map((step) => step / 10) }],
+  series: [{ key, ...columns(steps) }],
 });
 
-function answer(steps: number[], seq: number, attempt = 1): CurveAnswer {
-  return { steps, values: steps.map((step) => step / 10), seq, attempt };
+function answer(steps: number[], seq: number, attempt = 1, isSampled = false): CurveAnswer {
+  return { ...columns(steps), seq, attempt, isSampled };
+}
+
+interface Read {
+  key: string;
+  rank: number;
+  window: StepWindow | null;
+  end: (result: CurveAnswer) => void;
+  fail: () => void;
 }
 
 /** A store whose reads end when the test says so. */
 function setUp() {
-  const reads: { key: string; rank: number; end: (result: CurveAnswer) => void; fail: () => void }[] = [];
+  const reads: Read[] = [];
   const onNewSeries = vi.fn();
   const store = new MetricStore(
-    (key, rank) =>
+    (key, rank, window) =>
       new Promise((resolve, reject) => {
-        reads.push({ key, rank, end: resolve, fail: () => reject(new Error("away")) });
+        reads.push({ key, rank, window, end: resolve, fail: () => reject(new Error("away")) });
       }),
     onNewSeries,
   );
@@ -82,7 +97,7 @@ describe("a curve", () => {
     store.subscribe("loss", 0, vi.fn());
     reads[0]?.end(answer([1], 1));
     await settle();
-    store.receive({ attempt: 1, rank: 0, series: [{ key: "loss", steps: [2], values: [Number.NaN] }] }, 2);
+    store.receive({ attempt: 1, rank: 0, series: [{ key: "loss", steps: [2], times: [2], values: [Number.NaN] }] }, 2);
     expect(store.get("loss", 0).values[1]).toBeNaN();
     expect(store.last("loss", 0)).toBe(0.1);
   });
@@ -122,4 +137,56 @@ test("a series that was never seen is announced once", () => {
   store.receive(item([2], 1, "grad_norm", 3), 2);
   expect(onNewSeries).toHaveBeenCalledTimes(1);
   expect(onNewSeries).toHaveBeenCalledWith("grad_norm", 3);
+});
+
+describe("a window", () => {
+  /** A curve of which every third point was sent. */
+  async function sampled() {
+    const all = setUp();
+    all.store.subscribe("loss", 0, vi.fn());
+    all.reads[0]?.end(answer([1, 4, 7, 10], 10, 1, true));
+    await settle();
+    return all;
+  }
+
+  test("brings finer points for itself, and live ones still come", async () => {
+    const { store, reads } = await sampled();
+    store.setWindow({ from: 4, until: 10 });
+    expect(reads[1]?.window).toEqual({ from: 4, until: 10 });
+    store.receive(item([11]), 11);
+    reads[1]?.end(answer([4, 5, 6, 7, 8, 9, 10], 10));
+    await settle();
+    store.receive(item([12]), 12);
+    expect(store.get("loss", 0).steps).toEqual([1, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+    store.setWindow(null);
+    expect(store.get("loss", 0).steps).toEqual([1, 4, 7, 10, 11, 12]);
+  });
+
+  test("reads nothing of a curve that is there whole", async () => {
+    const { store, reads } = setUp();
+    store.subscribe("loss", 0, vi.fn());
+    reads[0]?.end(answer([1, 2, 3], 10));
+    await settle();
+    store.setWindow({ from: 1, until: 2 });
+    expect(reads).toHaveLength(1);
+  });
+
+  test("that has moved on does not take the answer of the last one", async () => {
+    const { store, reads } = await sampled();
+    store.setWindow({ from: 1, until: 4 });
+    store.setWindow({ from: 7, until: 10 });
+    reads[2]?.end(answer([7, 8, 9, 10], 10));
+    reads[1]?.end(answer([1, 2, 3, 4], 10));
+    await settle();
+    expect(store.get("loss", 0).steps).toEqual([1, 4, 7, 8, 9, 10]);
+  });
+
+  test("is cut with the curve where a resumed attempt goes on", async () => {
+    const { store, reads } = await sampled();
+    store.setWindow({ from: 4, until: 10 });
+    reads[1]?.end(answer([4, 5, 6, 7, 8, 9, 10], 10));
+    await settle();
+    store.receive(item([8], 2), 11);
+    expect(store.get("loss", 0).steps).toEqual([1, 4, 5, 6, 7, 8]);
+  });
 });

@@ -5,7 +5,10 @@
 import type { Series } from "@/lib/api-types";
 import { humanize } from "@/lib/format";
 
-export interface ChartLine {
+/** How training goes, or what it does to the machines. */
+export type ChartArea = "training" | "system";
+
+export interface GroupLine {
   key: string;
   rank: number;
   label: string;
@@ -15,7 +18,7 @@ export interface ChartGroup {
   id: string;
   title: string;
   unit: string;
-  lines: ChartLine[];
+  lines: GroupLine[];
 }
 
 interface GroupRule {
@@ -23,6 +26,9 @@ interface GroupRule {
   title: string;
   unit: string;
   matches: RegExp;
+  area?: ChartArea;
+  /** The ranks are what the chart is about: all are shown even where only the first is asked for. */
+  isPerRank?: boolean;
 }
 
 const RULES: GroupRule[] = [
@@ -36,12 +42,13 @@ const RULES: GroupRule[] = [
     unit: "s",
     matches: /(time|wait|forward|backward|optimizer|data)_s$/,
   },
-  { id: "loss_local", title: "Loss of each rank", unit: "nats/token", matches: /^loss_local$/ },
+  { id: "loss_local", title: "Loss of each rank", unit: "nats/token", matches: /^loss_local$/, isPerRank: true },
   { id: "perplexity", title: "Perplexity", unit: "", matches: /perplexity/ },
-  { id: "memory", title: "Memory", unit: "GiB", matches: /_gib$/ },
-  { id: "utilisation", title: "Utilisation", unit: "%", matches: /_pct$/ },
-  { id: "power", title: "Power", unit: "W", matches: /power|_w$/ },
-  { id: "temperature", title: "Temperature", unit: "deg C", matches: /temperature|_c$/ },
+  { id: "mfu", title: "Model FLOPs utilisation", unit: "%", matches: /^mfu_pct$/ },
+  { id: "utilisation", title: "Utilisation", unit: "%", matches: /_pct$/, area: "system" },
+  { id: "memory", title: "Memory", unit: "GiB", matches: /_gib$/, area: "system" },
+  { id: "power", title: "Power", unit: "W", matches: /power|_w$/, area: "system" },
+  { id: "temperature", title: "Temperature", unit: "deg C", matches: /temperature|_c$/, area: "system" },
 ];
 
 const UNITS = /_(per_s|s|ms|bytes|gib|pct|w|c)$/;
@@ -55,18 +62,29 @@ function groupOf(key: string): GroupRule {
   return RULES.find((rule) => rule.matches.test(key)) ?? { id: key, title: humanize(key), unit: "", matches: /$^/ };
 }
 
-/** Sort a job's series into charts, in the order a person asks for them. */
-export function chartGroups(series: Pick<Series, "key" | "rank">[]): ChartGroup[] {
+export interface GroupChoice {
+  area: ChartArea;
+  hasEachRank: boolean;
+}
+
+function ranksByKey(series: Pick<Series, "key" | "rank">[]): [string, number[]][] {
   const ranksOf = new Map<string, Set<number>>();
   for (const { key, rank } of series) ranksOf.set(key, (ranksOf.get(key) ?? new Set()).add(rank));
+  return [...ranksOf]
+    .sort(([a], [b]) => a.length - b.length || a.localeCompare(b))
+    .map(([key, ranks]) => [key, [...ranks].sort((a, b) => a - b)]);
+}
+
+/** Sort a job's series into the charts of one area, in the order a person asks for them. */
+export function chartGroups(series: Pick<Series, "key" | "rank">[], choice: GroupChoice): ChartGroup[] {
   const groups = new Map<string, ChartGroup>();
-  for (const [key, ranks] of [...ranksOf].sort(([a], [b]) => a.length - b.length || a.localeCompare(b))) {
-    const { id, title, unit } = groupOf(key);
+  for (const [key, ranks] of ranksByKey(series)) {
+    const { id, title, unit, area = "training", isPerRank = false } = groupOf(key);
+    if (area !== choice.area) continue;
     const group = groups.get(id) ?? { id, title, unit, lines: [] };
     groups.set(id, group);
-    for (const rank of [...ranks].sort((a, b) => a - b)) {
-      group.lines.push({ key, rank, label: labelOf(key, rank, ranks.size > 1) });
-    }
+    const shown = choice.hasEachRank || isPerRank ? ranks : ranks.slice(0, 1);
+    for (const rank of shown) group.lines.push({ key, rank, label: labelOf(key, rank, ranks.length > 1) });
   }
   const place = (group: ChartGroup) => {
     const index = RULES.findIndex((rule) => rule.id === group.id);
