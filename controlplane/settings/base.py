@@ -53,6 +53,7 @@ _IS_HTTPS = PUBLIC_URL.startswith("https://")
 
 # Django -------------------------------------------------------------------------------------------------------------
 SECRET_KEY = env.text("COX_SECRET_KEY")
+SECRETS_KEYS = env.names("COX_SECRETS_KEYS")
 DEBUG = env.flag("COX_DEBUG")
 ALLOWED_HOSTS = env.names("COX_ALLOWED_HOSTS")
 ROOT_URLCONF = "controlplane.urls"
@@ -86,6 +87,7 @@ INSTALLED_APPS = [
     "apps.accounts",
     "apps.cluster",
     "apps.projects",
+    "apps.secrets",
     "apps.storage",
     "apps.datasets",
     "apps.model_registry",

@@ -26,6 +26,12 @@ SETTINGS = (
         "COX_STORAGE_URL", "", "server", "Where files are kept, any fsspec URL: `file:///srv/coxswain`, `s3://bucket`."
     ),
     Setting("COX_SECRET_KEY", "", "server", "Signs sessions. At least 50 random characters in production."),
+    Setting(
+        "COX_SECRETS_KEYS",
+        "",
+        "server",
+        "Comma-separated keys of 32 bytes in URL-safe base64: the first encrypts project secrets, all decrypt.",
+    ),
     Setting("COX_DEBUG", "0", "server", "`1` shows debug pages; refused in production."),
     Setting("COX_ALLOWED_HOSTS", "", "server", "Comma-separated host names that requests may name."),
     Setting(

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from coxswain import __version__
-from coxswain.cli import datasets, jobs, login, models, output, stack, worker
+from coxswain.cli import datasets, jobs, login, models, output, secrets, stack, worker
 
 app = typer.Typer(
     name="cox",
@@ -22,6 +22,7 @@ app.command()(login.login)
 app.add_typer(jobs.app, name="job")
 app.add_typer(datasets.app, name="dataset")
 app.add_typer(models.app, name="model")
+app.add_typer(secrets.app, name="secret")
 app.add_typer(worker.app, name="worker")
 
 

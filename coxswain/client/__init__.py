@@ -13,8 +13,9 @@ from typing import Self
 from coxswain.client.datasets import Datasets
 from coxswain.client.errors import ApiError, CoxswainError, FieldError, JobDidNotSucceed, Unreachable
 from coxswain.client.jobs import Jobs
-from coxswain.client.models import Dataset, DatasetVersion, FileEntry, Job, ModelVersion, Project
+from coxswain.client.models import Dataset, DatasetVersion, FileEntry, Job, ModelVersion, Project, Secret
 from coxswain.client.registry import Models
+from coxswain.client.secrets import Secrets
 from coxswain.client.settings import load_credentials
 from coxswain.client.transport import Transport
 
@@ -30,6 +31,7 @@ __all__ = [
     "JobDidNotSucceed",
     "ModelVersion",
     "Project",
+    "Secret",
     "Unreachable",
 ]
 
@@ -45,6 +47,7 @@ class Client:
         self.jobs = Jobs(self._transport, self.default_project)
         self.datasets = Datasets(self._transport, self.default_project)
         self.models = Models(self._transport)
+        self.secrets = Secrets(self._transport, self.default_project)
 
     def projects(self) -> list[Project]:
         """List the projects the caller may see."""

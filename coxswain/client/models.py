@@ -67,6 +67,14 @@ class Project(Resource):
     name: str
 
 
+class Secret(Resource):
+    """That a secret of a project exists; nobody reads its value."""
+
+    name: str
+    set_by: str | None = None
+    set_at: str
+
+
 class Dataset(Resource):
     """One dataset."""
 

@@ -106,6 +106,7 @@ def build_environment(
         "COX_BROKER_URL": inherited.get("COX_BROKER_URL", other_database(redis_url, 1)),
         "COX_STORAGE_URL": inherited.get("COX_STORAGE_URL", paths.storage.as_uri()),
         "COX_SECRET_KEY": secrets.secret_key,
+        "COX_SECRETS_KEYS": inherited.get("COX_SECRETS_KEYS", secrets.secrets_keys),
         "COX_ALLOWED_HOSTS": inherited.get("COX_ALLOWED_HOSTS", ",".join(hosts)),
         "COX_PUBLIC_URL": inherited.get("COX_PUBLIC_URL", f"http://{reachable_host}:{port}"),
         "COX_DATA_DIR": str(paths.root),
@@ -115,7 +116,7 @@ def build_environment(
 
 def agent_environment(env: Mapping[str, str]) -> dict[str, str]:
     """``env`` without what only the control plane may know."""
-    hidden = {*_SERVER_ONLY, "COX_SECRET_KEY", "COX_ALLOWED_HOSTS", "DJANGO_SETTINGS_MODULE"}
+    hidden = {*_SERVER_ONLY, "COX_SECRET_KEY", "COX_SECRETS_KEYS", "COX_ALLOWED_HOSTS", "DJANGO_SETTINGS_MODULE"}
     return {name: value for name, value in env.items() if name not in hidden}
 
 

@@ -11,6 +11,7 @@ class StackSecrets:
     """What the parts of a stack prove themselves with."""
 
     secret_key: str
+    secrets_keys: str
     postgres_password: str
     redis_password: str
     admin_password_file: Path
@@ -39,6 +40,7 @@ def load_secrets(folder: Path) -> StackSecrets:
     _kept(folder / "admin-password", 12)
     return StackSecrets(
         secret_key=_kept(folder / "secret-key", 48),
+        secrets_keys=_kept(folder / "secrets-keys", 32),
         postgres_password=_kept(folder / "postgres-password", 24),
         redis_password=_kept(folder / "redis-password", 24),
         admin_password_file=folder / "admin-password",

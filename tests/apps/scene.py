@@ -19,6 +19,8 @@ from apps.jobs.models import Attempt, Job
 from apps.jobs.state import AttemptOutcome, AttemptState
 from apps.model_registry.models import Model, ModelVersion
 from apps.projects.models import Project
+from apps.secrets.models import Secret
+from apps.secrets.services import set_secret
 from apps.storage import services as storage_services
 from apps.storage.models import FileSetEntry, Upload
 from tests.apps.factories import MembershipFactory, ProjectFactory, UserFactory, WorkspaceFactory
@@ -51,6 +53,7 @@ class Scene:
     superuser: User
     member: Membership
     project: Project
+    secret: Secret
     upload: Upload
     dataset: Dataset
     dataset_version: DatasetVersion
@@ -74,7 +77,7 @@ class Scene:
             self.model_version,
             self.job,
         )
-        return [*(str(row.pk) for row in hidden), "secret-name"]
+        return [*(str(row.pk) for row in hidden), "secret-name", "the secret value"]
 
 
 def train_spec(dataset: Dataset) -> dict[str, Any]:
@@ -109,6 +112,7 @@ def build_scene() -> Scene:
         superuser=superuser,
         member=member,
         project=project,
+        secret=set_secret(project=project, actor=owner, name="secret-name-token", value="the secret value"),
         upload=storage_services.create_upload(workspace=workspace, user=owner, sha256="0" * 64, size_bytes=3),
         dataset=dataset,
         dataset_version=dataset_version,
@@ -129,6 +133,7 @@ PATHS: dict[str, Callable[[Scene], dict[str, Any]]] = {
     "tokens": lambda s: {"pk": s.token.pk},
     "join-tokens": lambda s: {"pk": s.join_token.pk},
     "projects": lambda s: {"pk": s.project.pk},
+    "projects/<uuid:project_id>/secrets": lambda s: {"project_id": s.project.pk, "name": s.secret.name},
     "uploads": lambda s: {"pk": s.upload.pk, "number": 0},
     "datasets": lambda s: {"pk": s.dataset.pk, "id": s.dataset.pk},
     "dataset-versions": lambda s: {"pk": s.dataset_version.pk, "path": "a.txt"},
@@ -160,6 +165,8 @@ BODIES: dict[str, Callable[[Scene], Any]] = {
     "POST projects": lambda s: {"workspace": str(s.workspace.pk), "name": "new"},
     "PATCH projects/<uuid:pk>": lambda _s: {"description": "new"},
     "DELETE projects/<uuid:pk>": lambda _s: None,
+    "PUT projects/<uuid:project_id>/secrets/<str:name>": lambda _s: {"value": "another value"},
+    "DELETE projects/<uuid:project_id>/secrets/<str:name>": lambda _s: None,
     "POST uploads": lambda s: {"project": str(s.project.pk), "sha256": "1" * 64, "size_bytes": 1},
     "PUT uploads/<uuid:pk>/parts/<int:number>": lambda _s: b"abc",
     "POST uploads/<uuid:pk>/finalise": lambda _s: None,

@@ -1,5 +1,6 @@
 """`cox` against a real server: what it prints, and how it exits."""
 
+import io
 import json
 import subprocess
 import sys
@@ -146,3 +147,18 @@ def test_entry_point_is_installed() -> None:
         [Path(sys.executable).parent / "cox", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip()
+
+
+def test_secret_comes_from_stdin_and_is_listed_without_its_value(
+    cox: Cox, signed_in: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("hunter2-and-then-some\n"))
+    assert cox("secret", "set", "token") == 0, cox.stderr
+    assert cox("secret", "list", "--json") == 0
+    assert [item["name"] for item in json.loads(cox.stdout)] == ["token"]
+    assert "hunter2" not in cox.stdout + cox.stderr
+    monkeypatch.setattr(sys, "stdin", io.StringIO("short\n"))
+    assert cox("secret", "set", "token") == output.EXIT_FAILED
+    assert "at least 8 characters" in cox.stderr
+    assert cox("secret", "delete", "token") == 0
+    assert cox("secret", "delete", "token") == output.EXIT_FAILED
