@@ -13,6 +13,9 @@ from django.core.checks import CheckMessage, Error
 
 from apps.secrets.errors import NoSecretsKey, SecretUnreadable
 
+Sealed = bytes | memoryview
+"""As the database gives it back."""
+
 _ID_BYTES = 16
 
 
@@ -25,7 +28,7 @@ def seal(secret_id: UUID, value: str) -> bytes:
     return _keys().encrypt(secret_id.bytes + value.encode())
 
 
-def unseal(secret_id: UUID, sealed: bytes) -> str:
+def unseal(secret_id: UUID, sealed: Sealed) -> str:
     """Decrypt the value of one row.
 
     Raises:
@@ -41,7 +44,7 @@ def unseal(secret_id: UUID, sealed: bytes) -> str:
     return plain[_ID_BYTES:].decode()
 
 
-def reseal(sealed: bytes) -> bytes:
+def reseal(sealed: Sealed) -> bytes:
     """Encrypt with today's first key what an older one encrypted.
 
     Raises:
