@@ -14,6 +14,11 @@ from apps.projects.models import Project
 from apps.storage.models import FileSet
 
 
+def one_node() -> list[int]:
+    """Return the sizes of a job that is not elastic and has one node."""
+    return [1]
+
+
 class Job(Record):
     """What somebody wants done. ``state`` and ``fence`` are written by ``services`` alone."""
 
@@ -25,6 +30,11 @@ class Job(Record):
     spec = models.JSONField()
     pool = models.CharField(max_length=63)
     num_nodes = models.PositiveIntegerField(default=1)
+    """What the spec's batch is written for; an attempt of an elastic job may have more or fewer."""
+    node_counts = ArrayField(models.PositiveIntegerField(), default=one_node)
+    """Numbers of nodes an attempt may have, fewest first; more than one makes the job elastic."""
+    attempt_nodes = models.PositiveIntegerField(null=True)
+    """Of the newest attempt, beside ``fence``."""
     slots_per_node = models.PositiveIntegerField(default=1)
     priority = models.SmallIntegerField(default=0)
     state = models.CharField(max_length=12, choices=JobState, default=JobState.QUEUED)
@@ -92,6 +102,11 @@ class Job(Record):
     def __str__(self) -> str:
         return f"{self.name} #{self.number}"
 
+    @property
+    def is_elastic(self) -> bool:
+        """Tell whether its attempts may differ in size."""
+        return len(self.node_counts) > 1
+
 
 class Stream(models.Model):
     """The head of a job's gapless live sequence, on a narrow row of its own."""
@@ -148,6 +163,7 @@ class Attempt(Record):
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
     number = models.PositiveIntegerField()
     fence = models.PositiveBigIntegerField()
+    num_nodes = models.PositiveIntegerField(default=1)
     state = models.CharField(max_length=10, choices=AttemptState, default=AttemptState.OFFERED)
     outcome = models.CharField(max_length=12, choices=AttemptOutcome, blank=True)
     reason = models.TextField(blank=True)

@@ -8,6 +8,7 @@ from apps.jobs.models import Allocation, Attempt
 from apps.jobs.state import ACTIVE_STATES, AttemptState
 from apps.storage.models import FileSet
 from apps.storage.selectors import file_refs
+from workers.contract.elastic import spec_on
 from workers.contract.node_api import InputRef, LaunchOrder
 from workers.contract.upgrades import load_spec
 
@@ -42,9 +43,9 @@ def launch_order(allocation: Allocation) -> LaunchOrder | None:
         attempt_id=attempt.pk,
         attempt_number=attempt.number,
         fence=attempt.fence,
-        spec=load_spec(job.spec),
+        spec=spec_on(load_spec(job.spec), nodes=job.num_nodes, num_nodes=attempt.num_nodes),
         node_rank=allocation.node_rank,
-        num_nodes=job.num_nodes,
+        num_nodes=attempt.num_nodes,
         slots_per_node=job.slots_per_node,
         device_indices=tuple(indices),
         master_addr=attempt.master_addr,

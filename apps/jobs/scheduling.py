@@ -3,6 +3,7 @@
 A pass ends leases that ran out, withdraws offers that nobody took, and places queued jobs: in each pool the oldest of
 the highest priority first, a whole gang or nothing. A job that waits for slots keeps those behind it from overtaking,
 unless nothing that is up now could ever hold it; so wide jobs do not starve, and a lost node does not stop a pool.
+An elastic job takes as many nodes as are free within its bounds, and may grow when nobody waits (``elastic``).
 Everything is decided anew from the tables, so a pass that is lost costs a second.
 """
 
@@ -15,10 +16,12 @@ import structlog
 from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 
-from apps.cluster.services import mark_lost_nodes, placeable_devices
+from apps.cluster.services import mark_lost_nodes
 from apps.core import health
 from apps.core.errors import DomainError
-from apps.jobs.models import Allocation, Attempt, DeviceHold, Job
+from apps.jobs.elastic import awaited_nodes, counts_now, grow_jobs
+from apps.jobs.models import Allocation, Attempt, Job
+from apps.jobs.placement import NodeSlots, choose_gang, could_ever_fit, slots_by_pool, take, waiting_reason
 from apps.jobs.services import (
     Ending,
     NodeShare,
@@ -37,6 +40,9 @@ log = structlog.get_logger(__name__)
 _LOCK_KEY = 0x636F78  # any number that nothing else locks
 _MAX_CANDIDATES = 500
 """Most queued jobs that one pass looks at."""
+_PLACEMENT_FIELDS = (
+    "id", "number", "pool", "node_counts", "slots_per_node", "state_reason", "attempt_nodes", "infrastructure_failures",
+)  # fmt: skip
 _MAX_EXPLAINED = 50
 """Most jobs whose waiting is explained anew in one pass; the next pass goes on."""
 
@@ -49,16 +55,8 @@ class PassReport:
     placed: list[UUID] = field(default_factory=list)
     lost_nodes: list[str] = field(default_factory=list)
     expired: list[UUID] = field(default_factory=list)
+    grown: list[UUID] = field(default_factory=list)
     num_explained: int = 0
-
-
-@dataclass(slots=True)
-class NodeSlots:
-    """A node that takes new jobs: all its devices, and those that are free, by index."""
-
-    node_id: UUID
-    num_devices: int = 0
-    free: list[UUID] = field(default_factory=list)
 
 
 @transaction.atomic
@@ -113,37 +111,36 @@ def _expire_offers(report: PassReport) -> None:
 
 
 def _place(report: PassReport) -> None:
+    """Place queued jobs; what is free after that in pools where nobody waits lets elastic jobs grow."""
     queued = Job.objects.filter(state=JobState.QUEUED, deleted_at=None).order_by("-priority", "queued_at", "id")
-    fields = ("id", "number", "pool", "num_nodes", "slots_per_node", "state_reason")
-    candidates = list(queued.only(*fields)[:_MAX_CANDIDATES])
-    if not candidates:
+    candidates = list(queued.only(*_PLACEMENT_FIELDS)[:_MAX_CANDIDATES])
+    elastic = Job.objects.filter(state=JobState.RUNNING, node_counts__len__gt=1)
+    if not candidates and not elastic.exists():
         return
     pools = slots_by_pool()
     first_waiting: dict[str, Job] = {}
     for job in candidates:
-        nodes = pools.get(job.pool, [])
         if (ahead := first_waiting.get(job.pool)) is not None:
             _explain(job, f"Waits behind job #{ahead.number} for pool {job.pool!r}.", report)
-            continue
-        shares = choose_shares(nodes, num_nodes=job.num_nodes, slots_per_node=job.slots_per_node)
-        if shares is None:
-            if could_ever_fit(nodes, num_nodes=job.num_nodes, slots_per_node=job.slots_per_node):
-                first_waiting[job.pool] = job
-            _explain(job, waiting_reason(job, nodes), report)
-        elif _offer(job, shares):
-            report.placed.append(job.pk)
-            _take(nodes, shares)
+        elif _place_one(job, pools.get(job.pool, []), report):
+            first_waiting[job.pool] = job
+    report.grown = [job.pk for job in grow_jobs(pools, contended=first_waiting)]
 
 
-def waiting_reason(job: Job, nodes: Sequence[NodeSlots]) -> str:
-    """Say in a sentence why nothing can hold the job now. The words change rarely, so they are written rarely."""
-    each = "a node" if job.num_nodes == 1 else f"each of {job.num_nodes} nodes"
-    wanted = f"{job.slots_per_node} free slot{'s' if job.slots_per_node > 1 else ''} on {each} in pool {job.pool!r}"
-    if not nodes:
-        return f"Waits for {wanted}: no node of the pool is up and taking jobs."
-    if not could_ever_fit(nodes, num_nodes=job.num_nodes, slots_per_node=job.slots_per_node):
-        return f"Waits for {wanted}: too few nodes that large are up and taking jobs."
-    return f"Waits for {wanted}."
+def _place_one(job: Job, nodes: Sequence[NodeSlots], report: PassReport) -> bool:
+    """Place a job if it fits; True when what is free in its pool is to be left to it."""
+    if job.is_elastic and (awaited := awaited_nodes(job)):
+        _explain(job, f"Waits for its earlier ranks on {', '.join(awaited)} to end.", report)
+        return True
+    counts = counts_now(job)
+    shares = choose_gang(nodes, counts=counts, slots_per_node=job.slots_per_node)
+    if shares is None:
+        _explain(job, waiting_reason(job, nodes), report)
+        return could_ever_fit(nodes, num_nodes=counts[0], slots_per_node=job.slots_per_node)
+    if _offer(job, shares):
+        report.placed.append(job.pk)
+        take(nodes, shares)
+    return False
 
 
 def _explain(job: Job, reason: str, report: PassReport) -> None:
@@ -162,38 +159,3 @@ def _offer(job: Job, shares: Sequence[NodeShare]) -> bool:
         log.info("not placed", job=str(job.pk), error=str(error))
         return False
     return True
-
-
-def slots_by_pool() -> dict[str, list[NodeSlots]]:
-    """Return the nodes that take new jobs, by pool, with their free devices."""
-    held = set(DeviceHold.objects.filter(released_at=None).values_list("device_id", flat=True))
-    nodes: dict[tuple[str, UUID], NodeSlots] = {}
-    devices = placeable_devices().order_by("node__name", "index").values_list("node__pool__name", "node_id", "id")
-    for pool_name, node_id, device_id in devices:
-        slots = nodes.setdefault((pool_name, node_id), NodeSlots(node_id))
-        slots.num_devices += 1
-        if device_id not in held:
-            slots.free.append(device_id)
-    pools: dict[str, list[NodeSlots]] = {}
-    for (pool_name, _), slots in nodes.items():
-        pools.setdefault(pool_name, []).append(slots)
-    return pools
-
-
-def choose_shares(nodes: Sequence[NodeSlots], *, num_nodes: int, slots_per_node: int) -> list[NodeShare] | None:
-    """Choose nodes for a whole gang, the fullest that have room first, so that wide jobs find empty ones; or None."""
-    fitting = sorted((node for node in nodes if len(node.free) >= slots_per_node), key=lambda node: len(node.free))
-    if len(fitting) < num_nodes:
-        return None
-    return [NodeShare(node.node_id, tuple(node.free[:slots_per_node])) for node in fitting[:num_nodes]]
-
-
-def could_ever_fit(nodes: Sequence[NodeSlots], *, num_nodes: int, slots_per_node: int) -> bool:
-    """Tell whether the nodes that are up now would hold the gang if they were empty."""
-    return sum(1 for node in nodes if node.num_devices >= slots_per_node) >= num_nodes
-
-
-def _take(nodes: Sequence[NodeSlots], shares: Sequence[NodeShare]) -> None:
-    taken = {device_id for share in shares for device_id in share.device_ids}
-    for node in nodes:
-        node.free = [device_id for device_id in node.free if device_id not in taken]

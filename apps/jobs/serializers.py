@@ -16,7 +16,9 @@ class ResourcesSerializer(serializers.Serializer[Any]):
     """What a job occupies while it runs."""
 
     pool = serializers.CharField()
-    nodes = serializers.IntegerField()
+    nodes = serializers.IntegerField(help_text="What the batch of the spec is written for.")
+    min_nodes = serializers.IntegerField(help_text="An elastic job goes on with so few.")
+    max_nodes = serializers.IntegerField(help_text="An elastic job grows to so many.")
     slots_per_node = serializers.IntegerField()
 
 
@@ -69,6 +71,7 @@ class JobSummarySerializer(serializers.Serializer[Job]):
     ended_at = serializers.DateTimeField(allow_null=True)
     owner = OwnerSerializer()
     attempt = serializers.IntegerField(allow_null=True, help_text="Number of the newest attempt.")
+    attempt_nodes = serializers.IntegerField(allow_null=True, help_text="Nodes of the newest attempt.")
     origin = serializers.UUIDField(allow_null=True, help_text="The job this one runs again.")
     output_version = OutputVersionSerializer(allow_null=True)
     dataset_version = serializers.UUIDField(allow_null=True)
@@ -97,6 +100,8 @@ class SubmitResourcesSerializer(serializers.Serializer[Any]):
 
     pool = serializers.CharField(max_length=63, required=False)
     nodes = serializers.IntegerField(min_value=1, max_value=4096, required=False)
+    min_nodes = serializers.IntegerField(min_value=1, max_value=4096, required=False, allow_null=True)
+    max_nodes = serializers.IntegerField(min_value=1, max_value=4096, required=False, allow_null=True)
     slots_per_node = serializers.IntegerField(min_value=1, max_value=1024, required=False)
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
@@ -184,8 +189,8 @@ class AttemptSerializer(serializers.ModelSerializer[Attempt]):
     class Meta:
         model = Attempt
         fields = (
-            "id", "number", "state", "outcome", "reason", "traceback", "resumed_step", "started_at", "ended_at",
-            "allocations",
+            "id", "number", "num_nodes", "state", "outcome", "reason", "traceback", "resumed_step", "started_at",
+            "ended_at", "allocations",
         )  # fmt: skip
         read_only_fields = fields
 

@@ -49,6 +49,7 @@ BROKER_URL = env.text("COX_BROKER_URL") or default_broker(REDIS_URL)
 STORAGE_URL = env.text("COX_STORAGE_URL")
 PUBLIC_URL = env.text("COX_PUBLIC_URL")
 SERVER_PATHS = env.names("COX_SERVER_PATHS")
+ELASTIC_COOLDOWN_S = env.number("COX_ELASTIC_COOLDOWN_S")
 _IS_HTTPS = PUBLIC_URL.startswith("https://")
 
 # Django -------------------------------------------------------------------------------------------------------------

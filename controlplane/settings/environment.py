@@ -43,6 +43,7 @@ SETTINGS = (
     Setting("COX_LOG_LEVEL", "INFO", "server", "Least level that is logged."),
     Setting("COX_LOG_FORMAT", "json", "server", "`json`, or `text` for people."),
     Setting("COX_MAX_JSON_BYTES", "4194304", "server", "Largest JSON body; above it a request is refused with 413."),
+    Setting("COX_ELASTIC_COOLDOWN_S", "300", "server", "Seconds an elastic job trains before it may stop to grow."),
     Setting("COX_LOGIN_FAILURES", "5", "server", "Failed logins of one name from one address before it is locked out."),
     Setting("COX_LOGIN_LOCKOUT_S", "900", "server", "Seconds that a lock-out lasts."),
     Setting("COX_SESSION_S", "1209600", "server", "Seconds that a browser session lasts."),

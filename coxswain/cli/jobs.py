@@ -34,6 +34,8 @@ def submit(
     project: Project = None,
     pool: Annotated[str | None, typer.Option(help="Pool of nodes to run on.")] = None,
     nodes: Annotated[int | None, typer.Option(min=1)] = None,
+    min_nodes: Annotated[int | None, typer.Option(min=1, help="Elastic: go on with so few.")] = None,
+    max_nodes: Annotated[int | None, typer.Option(min=1, help="Elastic: grow to so many.")] = None,
     slots_per_node: Annotated[int | None, typer.Option(min=1, help="Ranks on each node.")] = None,
     priority: Annotated[int | None, typer.Option(help="Higher runs first.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow the job; exits with 3 unless it succeeds.")] = False,
@@ -51,6 +53,8 @@ def submit(
             name=name or request.get("name") or spec.stem,
             pool=pool or resources.get("pool", "default"),
             nodes=nodes or resources.get("nodes", 1),
+            min_nodes=min_nodes or resources.get("min_nodes"),
+            max_nodes=max_nodes or resources.get("max_nodes"),
             slots_per_node=slots_per_node or resources.get("slots_per_node", 1),
             priority=priority if priority is not None else request.get("priority", 0),
         )

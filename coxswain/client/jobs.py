@@ -29,6 +29,8 @@ class Jobs:
         project: str | None = None,
         pool: str = "default",
         nodes: int = 1,
+        min_nodes: int | None = None,
+        max_nodes: int | None = None,
         slots_per_node: int = 1,
         priority: int = 0,
         idempotency_key: str | None = None,
@@ -42,7 +44,13 @@ class Jobs:
             "project": project or self._default_project(),
             "name": name,
             "spec": dict(spec),
-            "resources": {"pool": pool, "nodes": nodes, "slots_per_node": slots_per_node},
+            "resources": {
+                "pool": pool,
+                "nodes": nodes,
+                "min_nodes": min_nodes,
+                "max_nodes": max_nodes,
+                "slots_per_node": slots_per_node,
+            },
             "priority": priority,
         }
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}

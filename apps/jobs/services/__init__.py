@@ -6,6 +6,7 @@ from apps.jobs.services.commands import cancel_job, delete_job, kill_job
 from apps.jobs.services.heartbeats import answer_heartbeat
 from apps.jobs.services.lifecycle import advance_job, announce, explain_wait, lock_job
 from apps.jobs.services.reports import handle_report
+from apps.jobs.services.resizing import grow_job
 from apps.jobs.services.submission import Submission, rerun_job, submit_job
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "end_attempt",
     "explain_wait",
     "find_allocation",
+    "grow_job",
     "handle_report",
     "kill_job",
     "lock_job",

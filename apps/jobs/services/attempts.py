@@ -53,11 +53,21 @@ def offer_attempt(*, job_id: UUID, shares: Sequence[NodeShare]) -> Attempt:
         raise IllegalTransition(source=job.state, target=JobState.STARTING)
     job.fence += 1
     checkpoint = newest_checkpoint(job)
+    before = job.attempt_nodes
     Job.objects.filter(pk=job.pk).update(
-        fence=job.fence, step=checkpoint.step if checkpoint else 0, first_step=None, first_step_at=None
+        fence=job.fence,
+        attempt_nodes=len(shares),
+        step=checkpoint.step if checkpoint else 0,
+        first_step=None,
+        first_step_at=None,
     )
     attempt = Attempt.objects.create(
-        job=job, number=job.fence, fence=job.fence, resume_checkpoint=checkpoint, started_at=timezone.now()
+        job=job,
+        number=job.fence,
+        fence=job.fence,
+        num_nodes=len(shares),
+        resume_checkpoint=checkpoint,
+        started_at=timezone.now(),
     )
     for node_rank, share in enumerate(shares):
         allocation = Allocation.objects.create(
@@ -69,6 +79,9 @@ def offer_attempt(*, job_id: UUID, shares: Sequence[NodeShare]) -> Attempt:
     allocations = list(attempt.allocations.select_related("node").order_by("node_rank"))
     places = ", ".join(allocation.node.name for allocation in allocations)
     advance_job(job_id=job.pk, to=JobState.STARTING, fence=job.fence, reason=f"Attempt {attempt.number} on {places}.")
+    if before not in {None, attempt.num_nodes}:
+        reason = "More nodes are free." if attempt.num_nodes > (before or 0) else "It goes on with those that are left."
+        announce(job, action="resized", before={"nodes": before}, after={"nodes": attempt.num_nodes}, reason=reason)
     for allocation in allocations:
         hints.hint_offer(node_name=allocation.node.name, allocation_id=allocation.pk)
     return attempt

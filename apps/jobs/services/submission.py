@@ -21,6 +21,7 @@ from apps.jobs.services.inputs import ResolvedInputs, resolve_inputs
 from apps.jobs.services.lifecycle import announce, lock_job
 from apps.projects.models import Project
 from apps.projects.services import writable_project
+from workers.contract.elastic import UnevenShare, node_counts
 from workers.contract.generation import GenerateSpec
 from workers.contract.jobs import JOB_KINDS, Resources
 from workers.contract.training import TrainSpec
@@ -75,7 +76,13 @@ def rerun_job(*, job_id: UUID, actor: User) -> Job:
     """
     origin = Job.objects.select_related("dataset_version__dataset", "input_version__model").get(pk=job_id)
     project = writable_project(actor=actor, project_id=origin.project_id)
-    resources = {"pool": origin.pool, "nodes": origin.num_nodes, "slots_per_node": origin.slots_per_node}
+    resources = {
+        "pool": origin.pool,
+        "nodes": origin.num_nodes,
+        "min_nodes": origin.node_counts[0],
+        "max_nodes": origin.node_counts[-1],
+        "slots_per_node": origin.slots_per_node,
+    }
     submission = Submission(origin.project_id, origin.name, origin.spec, resources, origin.priority)
     spec = validate_spec(submission.spec)
     checked = validate_resources(resources, spec)
@@ -113,31 +120,41 @@ def validate_resources(document: dict[str, Any], spec: TrainSpec | GenerateSpec)
         resources = Resources.model_validate(document)
     except ValidationError as error:
         raise InvalidInput.from_pydantic(error, data=document, prefix="resources") from error
-    if isinstance(spec, GenerateSpec) and resources.world_size != 1:
+    if isinstance(spec, GenerateSpec) and resources.most * resources.slots_per_node != 1:
         raise InvalidInput("A generate job runs on one slot of one node.", field="resources.slots_per_node")
     capacities = pool_capacities()
     pool = capacities.get(resources.pool)
     if pool is None:
         known = ", ".join(sorted(capacities)) or "none yet: start a worker first"
         raise InvalidInput(f"There is no pool {resources.pool!r}; known: {known}.", field="resources.pool")
-    if not pool.fits(num_nodes=resources.nodes, slots_per_node=resources.slots_per_node):
+    if not pool.fits(num_nodes=resources.fewest, slots_per_node=resources.slots_per_node):
         raise _too_much(pool, resources, capacities)
+    try:
+        node_counts(resources, spec)
+    except UnevenShare as error:
+        raise InvalidInput(f"{error}.", field=f"resources.{error.field}") from error
     return resources
 
 
 def _too_much(pool: PoolCapacity, resources: Resources, capacities: dict[str, PoolCapacity]) -> InvalidInput:
     largest = max((slots for capacity in capacities.values() for slots in capacity.slots[:1]), default=0)
     is_too_wide = resources.slots_per_node > max(pool.slots, default=0)
-    wanted = f"{resources.nodes} node{'s' if resources.nodes > 1 else ''} with {resources.slots_per_node} slots"
+    wanted = f"{resources.fewest} node{'s' if resources.fewest > 1 else ''} with {resources.slots_per_node} slots"
     where = [name for name, other in capacities.items() if other.fits(
-        num_nodes=resources.nodes, slots_per_node=resources.slots_per_node)]  # fmt: skip
+        num_nodes=resources.fewest, slots_per_node=resources.slots_per_node)]  # fmt: skip
     hint = f" Pool {where[0]!r} could." if where else ""
     return InvalidInput(
         f"Pool {pool.name!r} can never give {wanted}: {pool.description}.{hint}",
-        field="resources.slots_per_node" if is_too_wide else "resources.nodes",
+        field=f"resources.{_field_too_large(resources, is_too_wide=is_too_wide)}",
         remedy=f"Ask for less; the largest node of any pool has {largest} slots.",
         extra={"largest_slots_per_node": largest, "pool_nodes": len(pool.slots)},
     )
+
+
+def _field_too_large(resources: Resources, *, is_too_wide: bool) -> str:
+    if is_too_wide:
+        return "slots_per_node"
+    return "min_nodes" if resources.min_nodes is not None else "nodes"
 
 
 def _is_gone(origin: Job) -> bool:
@@ -184,6 +201,7 @@ def _create(
         spec=spec.model_dump(mode="json"),
         pool=resources.pool,
         num_nodes=resources.nodes,
+        node_counts=list(node_counts(resources, spec)),
         slots_per_node=resources.slots_per_node,
         priority=submission.priority,
         owner=actor,

@@ -1062,6 +1062,7 @@ export interface components {
             readonly ended_at: string | null;
             /** Format: uuid */
             readonly id: string;
+            readonly num_nodes: number;
             readonly number: number;
             outcome: components["schemas"]["AttemptOutcome"] | components["schemas"]["BlankEnum"];
             readonly reason: string;
@@ -1347,6 +1348,8 @@ export interface components {
         Job: {
             /** @description Number of the newest attempt. */
             attempt: number | null;
+            /** @description Nodes of the newest attempt. */
+            attempt_nodes: number | null;
             /** Format: date-time */
             created_at: string;
             /** Format: uuid */
@@ -1431,6 +1434,8 @@ export interface components {
         JobSummary: {
             /** @description Number of the newest attempt. */
             attempt: number | null;
+            /** @description Nodes of the newest attempt. */
+            attempt_nodes: number | null;
             /** Format: date-time */
             created_at: string;
             /** Format: uuid */
@@ -2067,6 +2072,11 @@ export interface components {
         };
         /** @description What a job occupies while it runs. */
         Resources: {
+            /** @description An elastic job grows to so many. */
+            max_nodes: number;
+            /** @description An elastic job goes on with so few. */
+            min_nodes: number;
+            /** @description What the batch of the spec is written for. */
             nodes: number;
             pool: string;
             slots_per_node: number;
@@ -2134,6 +2144,8 @@ export interface components {
         };
         /** @description What a job is to occupy. Checked by the contract. */
         SubmitResourcesRequest: {
+            max_nodes?: number | null;
+            min_nodes?: number | null;
             nodes?: number;
             pool?: string;
             slots_per_node?: number;

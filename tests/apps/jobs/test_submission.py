@@ -41,7 +41,7 @@ def test_submit_answers_the_job(submit: Submit, project: Project, dataset: Datas
     assert answer.status_code == 201
     job = answer.json()
     assert (job["number"], job["state"], job["priority"], job["seq"]) == (1, "queued", 3, 1)
-    assert job["resources"] == {"pool": "default", "nodes": 1, "slots_per_node": 2}
+    assert job["resources"] == {"pool": "default", "nodes": 1, "min_nodes": 1, "max_nodes": 1, "slots_per_node": 2}
     assert job["dataset_version"] == str(dataset.pk)
     assert job["owner"] == {"id": str(editor.pk), "username": editor.username}
     assert job["spec"]["steps"] == 100

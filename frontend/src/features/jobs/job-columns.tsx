@@ -10,7 +10,7 @@ import { formatCount, formatNumber, toNumber } from "@/lib/format";
 import { JobMenu } from "./job-menu";
 
 export function jobSlots(job: JobSummary): number {
-  return job.resources.nodes * job.resources.slots_per_node;
+  return (job.attempt_nodes ?? job.resources.nodes) * job.resources.slots_per_node;
 }
 
 export const JOB_COLUMNS: Column<JobSummary>[] = [

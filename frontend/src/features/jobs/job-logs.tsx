@@ -24,7 +24,7 @@ export default function JobLogs({ job, live }: { job: JobSummary; live: JobLive 
   const [stream, setStream] = useState<LogSource["stream"]>("stdout");
   const [isFollowing, setFollowing] = useState(true);
   const [needle, setNeedle] = useState("");
-  const ranks = job.resources.nodes * job.resources.slots_per_node;
+  const ranks = Math.max(job.resources.nodes, job.attempt_nodes ?? 1) * job.resources.slots_per_node;
   const source = { attempt: attempt ?? newest, rank, stream };
   const store = live.logStore(source);
   return (

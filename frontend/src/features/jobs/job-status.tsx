@@ -38,7 +38,7 @@ export function JobStatus({ job }: { job: JobSummary }) {
           </Stat>
           <Stat label="Attempt">{job.attempt ?? "-"}</Stat>
           <Stat label="Slots">
-            {job.resources.nodes} x {job.resources.slots_per_node} in {job.resources.pool}
+            {job.attempt_nodes ?? job.resources.nodes} x {job.resources.slots_per_node} in {job.resources.pool}
           </Stat>
         </SimpleGrid>
       </Stack>

@@ -7,7 +7,8 @@ export type Spec = Record<string, unknown>;
 export interface Draft {
   name: string;
   spec: Spec;
-  resources: Resources;
+  /** Bounds make the job elastic; without them it keeps its number of nodes. */
+  resources: Omit<Resources, "min_nodes" | "max_nodes"> & { min_nodes?: number | null; max_nodes?: number | null };
   priority: number;
 }
 
@@ -45,7 +46,7 @@ export function yamlToDraft(text: string, base: Draft): ParsedDraft {
     draft: {
       name: typeof name === "string" || typeof name === "number" ? String(name) : base.name,
       priority: typeof priority === "number" ? priority : base.priority,
-      resources: { ...base.resources, ...(resources as Partial<Resources> | undefined) },
+      resources: { ...base.resources, ...(resources as Partial<Draft["resources"]> | undefined) },
       spec: spec as Spec,
     },
     error: null,

@@ -10,6 +10,7 @@ interface PlacementFieldsProps {
   errors: Record<string, string>;
 }
 
+const asBound = (value: number | string): number | null => (typeof value === "number" ? value : null);
 const asCount = (value: number | string): number => (typeof value === "number" ? value : 1);
 
 export function PlacementFields({ draft, onChange, errors }: PlacementFieldsProps) {
@@ -21,7 +22,7 @@ export function PlacementFields({ draft, onChange, errors }: PlacementFieldsProp
   const ranks = resources.nodes * resources.slots_per_node;
   return (
     <>
-      <SimpleGrid cols={{ base: 1, xs: 2, lg: 5 }} spacing="md" verticalSpacing="sm">
+      <SimpleGrid cols={{ base: 1, xs: 2, lg: 7 }} spacing="md" verticalSpacing="sm">
         <TextInput
           label="Name"
           withAsterisk
@@ -45,6 +46,24 @@ export function PlacementFields({ draft, onChange, errors }: PlacementFieldsProp
           value={resources.nodes}
           onChange={(value) => setResources({ nodes: asCount(value) })}
           error={errors["resources.nodes"]}
+        />
+        <NumberInput
+          label="Fewest nodes"
+          min={1}
+          allowDecimal={false}
+          placeholder="same"
+          value={resources.min_nodes ?? ""}
+          onChange={(value) => setResources({ min_nodes: asBound(value) })}
+          error={errors["resources.min_nodes"]}
+        />
+        <NumberInput
+          label="Most nodes"
+          min={1}
+          allowDecimal={false}
+          placeholder="same"
+          value={resources.max_nodes ?? ""}
+          onChange={(value) => setResources({ max_nodes: asBound(value) })}
+          error={errors["resources.max_nodes"]}
         />
         <NumberInput
           label="Slots per node"

@@ -1,0 +1,76 @@
+"""How large an elastic job's next attempt may be, and when a running one had better be larger.
+
+Shrinking is never decided here: an attempt ends with a loss, and the next one takes what is there. Growing costs a stop
+after saving and a new start, so it is done only when nobody waits for the slots, after the attempt has shown that it
+trains, and not sooner than a cool-down after its start: a node that comes and goes must not take the job with it.
+"""
+
+from collections.abc import Container, Mapping, Sequence
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models.functions import Now
+
+from apps.jobs.models import Allocation, Attempt, Job
+from apps.jobs.placement import NodeSlots, choose_gang, take
+from apps.jobs.services import grow_job
+from apps.jobs.state import AttemptState, JobState
+from workers.contract.node_api import HEARTBEAT_S
+
+_SMALLER_AFTER_FAILURES = 2
+"""Failures in a row after which an elastic job tries fewer nodes: some of them may not reach each other."""
+_SILENT_AFTER_S = 2 * HEARTBEAT_S
+
+
+def counts_now(job: Job) -> list[int]:
+    """Return the numbers of nodes that the job's next attempt may have, fewest first."""
+    counts: list[int] = job.node_counts
+    last = job.attempt_nodes
+    if job.infrastructure_failures >= _SMALLER_AFTER_FAILURES and last is not None:
+        return [count for count in counts if count < last] or counts[:1]
+    return counts
+
+
+def awaited_nodes(job: Job) -> list[str]:
+    """Name the nodes that beat and whose ranks of the attempt before are not known to be gone.
+
+    They are about to be free: an elastic job that did not wait for them would begin smaller than it need be, and stop
+    again to grow. A node that has gone silent is not waited for.
+    """
+    return list(
+        Allocation.objects.filter(
+            attempt__job=job,
+            released_at=None,
+            node__lost_at=None,
+            node__last_seen_at__gt=Now() - timedelta(seconds=_SILENT_AFTER_S),
+        )
+        .order_by("node__name")
+        .values_list("node__name", flat=True)
+    )
+
+
+def grow_jobs(pools: Mapping[str, Sequence[NodeSlots]], *, contended: Container[str]) -> list[Job]:
+    """Ask elastic jobs to stop after saving where free nodes let them go on larger; return those.
+
+    ``contended`` are the pools in which a job waits: what is free there is not for those that run already.
+    """
+    ready = Attempt.objects.filter(
+        state=AttemptState.RUNNING,
+        job__state=JobState.RUNNING,
+        job__node_counts__len__gt=1,
+        job__first_step__isnull=False,
+        started_at__lte=Now() - timedelta(seconds=settings.ELASTIC_COOLDOWN_S),
+    )
+    grown = []
+    for attempt in ready.select_related("job").order_by("-job__priority", "job__queued_at", "job_id"):
+        job = attempt.job
+        larger = [count - attempt.num_nodes for count in job.node_counts if count > attempt.num_nodes]
+        if not larger or job.pool in contended:
+            continue
+        own = set(attempt.allocations.values_list("node_id", flat=True))
+        others = [node for node in pools.get(job.pool, []) if node.node_id not in own]
+        shares = choose_gang(others, counts=larger, slots_per_node=job.slots_per_node)
+        if shares is not None and grow_job(attempt=attempt, num_nodes=attempt.num_nodes + len(shares)):
+            take(others, shares)
+            grown.append(job)
+    return grown
