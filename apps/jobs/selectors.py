@@ -1,5 +1,7 @@
 """Reading jobs: who sees what, in a constant number of queries."""
 
+from collections.abc import Collection
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import F, Q, QuerySet
@@ -18,6 +20,17 @@ def visible_jobs(user: AnyUser) -> QuerySet[Job]:
     """Select the jobs of the user's workspaces that are not deleted, with all that describes them."""
     rows = in_visible_workspaces(Job.objects.filter(deleted_at=None), user)
     return rows.select_related("project", "workspace", "owner", "stream", "output_version__model")
+
+
+def changed_jobs(*, workspace_ids: Collection[UUID], since: datetime, limit: int) -> list[Job]:
+    """Return what lists show of jobs that changed after ``since``: those that go on, and those that ended since."""
+    rows = Job.objects.filter(workspace_id__in=workspace_ids, deleted_at=None).order_by()
+    # two small sets by their own indexes: one condition over both would read every job
+    going_on = rows.filter(state__in=ACTIVE_STATES, updated_at__gte=since)
+    ended = rows.filter(ended_at__gte=since)
+    ids = {*going_on.values_list("pk", flat=True)[:limit], *ended.values_list("pk", flat=True)[:limit]}
+    found = Job.objects.filter(pk__in=ids).order_by("-id")[:limit]
+    return list(found.select_related("project", "workspace", "owner", "stream", "output_version__model"))
 
 
 def events_of(job_id: UUID) -> QuerySet[Event]:

@@ -10,6 +10,7 @@ Server to client::
     {"type": "subscribed", "topic", "seq"}           it goes on after ``seq``
     {"type": "message", "topic", "seq", "data"}      everything up to ``seq``; ``seq`` is null on "jobs"
     {"type": "snapshot", "topic", "seq"}             too much was missed: read the page again, then go on from its seq
+                                                     (null on "jobs", where there is nothing to go on from)
     {"type": "head", "heads": {topic: seq}}          every 5 s, also without topics: the connection lives
     {"type": "error", "topic", "code"}
 
@@ -19,9 +20,9 @@ accepted first in either case, because a page learns the code of no other close.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 import orjson
@@ -29,10 +30,10 @@ import structlog
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from apps.accounts.models import User
-from apps.core.live import jobs_topic
 from apps.telemetry import rights
 from apps.telemetry.coalesce import Item, as_data, coalesce
 from apps.telemetry.feeds import JobFeed, get_hub, in_thread, weight_of
+from apps.telemetry.lists import SNAPSHOT
 from apps.telemetry.selectors import visible_job_ids
 
 log = structlog.get_logger(__name__)
@@ -65,6 +66,7 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.jobs: dict[str, _Subscription] = {}
         self.lists: set[UUID] = set()
         self.list_news: dict[str, Item] = {}
+        self.is_list_stale = False
         self.heads: dict[str, int] | None = None
         self.changed = asyncio.Event()
         self.tasks: list[asyncio.Task[None]] = []
@@ -111,10 +113,21 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self._error(topic, "invalid")
 
     async def _subscribe(self, topic: str, after: int | None) -> None:
-        if topic == "jobs":
-            await self._follow_lists(await in_thread(rights.workspace_ids)(self.user))
-            await self._send({"type": "subscribed", "topic": topic, "seq": None})
+        follow = self.TOPICS.get(topic.partition(":")[0])
+        if follow is None:
+            await self._error(topic, "not_found")
+        else:
+            await follow(self, topic, after)
+
+    async def _subscribe_list(self, topic: str, after: int | None) -> None:
+        if topic != "jobs":
+            await self._error(topic, "not_found")
             return
+        allowed = await in_thread(rights.workspace_ids)(self.user)
+        await self._send({"type": "subscribed", "topic": topic, "seq": None})
+        await self._follow_lists(allowed)
+
+    async def _subscribe_job(self, topic: str, after: int | None) -> None:
         job_id = _job_of(topic)
         if job_id is None or not await in_thread(visible_job_ids)(self.user, [job_id]):
             await self._error(topic, "not_found")
@@ -133,6 +146,12 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.jobs[topic] = known
         self.changed.set()
 
+    TOPICS: ClassVar[dict[str, Callable[["StreamConsumer", str, int | None], Awaitable[None]]]] = {
+        "job": _subscribe_job,
+        "jobs": _subscribe_list,
+    }
+    """Every kind of topic, each with who looks whether the user may hear it; the tests of rights walk it."""
+
     async def _unsubscribe(self, topic: str) -> None:
         if topic == "jobs":
             await self._follow_lists(set())
@@ -148,14 +167,17 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _follow_lists(self, wanted: set[UUID]) -> None:
         for workspace_id in self.lists - wanted:
-            await self.hub.leave_list(jobs_topic(workspace_id), self._hear_list)
+            self.lists.discard(workspace_id)
+            await self.hub.leave_list(workspace_id, self._hear_list)
         for workspace_id in wanted - self.lists:
-            await self.hub.follow_list(jobs_topic(workspace_id), self._hear_list)
-        self.lists = wanted
+            self.lists.add(workspace_id)
+            await self.hub.follow_list(workspace_id, self._hear_list)
 
     def _hear_list(self, item: Item) -> None:
-        job = item.get("job", {})
-        self.list_news[str(job.get("id", len(self.list_news)))] = item  # of one job's changes the newest is enough
+        if item is SNAPSHOT:
+            self.is_list_stale = True
+        else:
+            self.list_news[item["job"]["id"]] = item  # of one job's changes the newest is enough
         self.changed.set()
 
     def _hear_heads(self, heads: dict[str, int]) -> None:
@@ -195,6 +217,9 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         known.sent = max(known.sent, news.seq)
 
     async def _send_lists(self) -> None:
+        if self.is_list_stale:
+            self.is_list_stale = False
+            await self._send({"type": "snapshot", "topic": "jobs", "seq": None})
         if self.list_news:
             items, self.list_news = list(self.list_news.values()), {}
             await self._send({"type": "message", "topic": "jobs", "seq": None, "data": as_data(items)})
@@ -257,10 +282,7 @@ def _nothing() -> None:
 
 
 def _job_of(topic: str) -> UUID | None:
-    kind, _, name = topic.partition(":")
-    if kind != "job":
-        return None
     try:
-        return UUID(name)
+        return UUID(topic.partition(":")[2])
     except ValueError:
         return None

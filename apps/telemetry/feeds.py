@@ -23,6 +23,7 @@ from channels.layers import get_channel_layer
 from apps.core.live import group_name, job_topic
 from apps.jobs.stream import head_seqs
 from apps.telemetry.coalesce import Item, unpack
+from apps.telemetry.lists import Listener, ListFeed
 from apps.telemetry.replay import MAX_MESSAGES, read_replay
 
 log = structlog.get_logger(__name__)
@@ -207,7 +208,7 @@ class Hub:
 
     feeds: dict[UUID, JobFeed] = field(default_factory=dict)
     _topics: dict[str, _Followed] = field(default_factory=dict)
-    _lists: dict[str, set[Callable[[Item], None]]] = field(default_factory=dict)
+    lists: dict[UUID, ListFeed] = field(default_factory=dict)
     _heads_listeners: set[Callable[[dict[str, int]], None]] = field(default_factory=set)
     _channel: str | None = None
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
@@ -232,17 +233,19 @@ class Hub:
             if self.feeds.get(feed.job_id) is feed:
                 del self.feeds[feed.job_id]
 
-    async def follow_list(self, topic: str, listener: Callable[[Item], None]) -> None:
-        """Hear each change of a workspace's jobs."""
-        listeners = self._lists.setdefault(topic, set())
-        listeners.add(listener)
-        await self._follow(topic, lambda data: self._hear_list(topic, data))
+    async def follow_list(self, workspace_id: UUID, listener: Listener) -> None:
+        """Hear each change of a workspace's jobs; those of the last minute are told at once."""
+        feed = self.lists.setdefault(workspace_id, ListFeed(workspace_id))
+        feed.listeners.add(listener)
+        await self._follow(feed.topic, feed.hear)
+        await feed.catch_up(listener)
 
-    async def leave_list(self, topic: str, listener: Callable[[Item], None]) -> None:
+    async def leave_list(self, workspace_id: UUID, listener: Listener) -> None:
         """Hear no more."""
-        self._lists.get(topic, set()).discard(listener)
-        if await self._leave(topic):
-            self._lists.pop(topic, None)
+        feed = self.lists[workspace_id]
+        feed.listeners.discard(listener)
+        if await self._leave(feed.topic):
+            self.lists.pop(workspace_id, None)
 
     def listen_heads(self, listener: Callable[[dict[str, int]], None]) -> Callable[[], None]:
         """Hear the heads of all followed jobs every few seconds; return what ends it."""
@@ -254,10 +257,6 @@ class Hub:
             self._stop_if_idle()
 
         return stop
-
-    def _hear_list(self, topic: str, data: Mapping[str, Any]) -> None:
-        for listener in list(self._lists.get(topic, ())):
-            listener(data["data"])
 
     async def _follow(self, topic: str, hear: Callable[[Mapping[str, Any]], None]) -> None:
         followed = self._topics.setdefault(topic, _Followed(hear))
@@ -332,6 +331,8 @@ class Hub:
                     await self._join(topic, followed)
             try:
                 heads = await in_thread(head_seqs)(list(self.feeds))
+                for listed in list(self.lists.values()):
+                    await listed.read_on()
             except Exception as error:  # noqa: BLE001 - the database may be restarting
                 log.warning("heads not read", error=str(error))
                 continue

@@ -18,11 +18,11 @@ TIMEOUT_S = 10.0
 class Tab:
     """One socket, which sorts what it hears and complains about gaps and repeats."""
 
-    def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, headers: list[tuple[bytes, bytes]], path: str = "/ws/v1/stream") -> None:
         self.headers = headers
         self.communicator = ApplicationCommunicator(
             application,
-            {"type": "websocket", "path": "/ws/v1/stream", "query_string": b"", "headers": headers, "subprotocols": []},
+            {"type": "websocket", "path": path, "query_string": b"", "headers": headers, "subprotocols": []},
         )
         self.frames: list[dict[str, Any]] = []
         self.seqs: dict[str, int] = {}

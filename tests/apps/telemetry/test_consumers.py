@@ -12,12 +12,15 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.utils import timezone
 
-from apps.accounts.models import ApiToken, Membership
-from apps.core import events, live
+from apps.accounts.models import ApiToken, Membership, User, Workspace
+from apps.core import events
 from apps.core.live import job_topic
 from apps.jobs import stream
 from apps.jobs.models import Job, Stream
-from apps.telemetry import consumers, feeds
+from apps.jobs.services import advance_job
+from apps.jobs.state import JobState
+from apps.projects.models import Project
+from apps.telemetry import consumers, feeds, lists
 from tests.apps.telemetry.conftest import NodeVoice, World, add_job
 from tests.apps.telemetry.sockets import Tab
 
@@ -179,16 +182,44 @@ async def test_events_and_job_are_replayed(world: World, tab: Tab) -> None:
 
 
 async def test_job_list_hears_of_visible_workspaces_only(world: World, tab: Tab) -> None:
+    elsewhere = await sync_to_async(job_elsewhere)()
     assert (await tab.subscribe("jobs"))["type"] == "subscribed"
-
-    def say(workspace_id: UUID, name: str) -> None:
-        message = {"kind": "job", "job": {"id": name}}
-        live.publish(live.jobs_topic(workspace_id), {"seq": None, "data": message})
-
-    await sync_to_async(say)(world.job.pk, "elsewhere")
-    await sync_to_async(say)(world.workspace.pk, "here")
+    await tab.next(lambda frame: frame["type"] == "message")  # what changed a moment ago
+    for job in (elsewhere, world.job):
+        await sync_to_async(advance_job)(job_id=job.pk, to=JobState.CANCELLING, fence=None)
     frame = await tab.next(lambda frame: frame["type"] == "message")
-    assert (frame["topic"], frame["seq"], frame["data"]["job"]["id"]) == ("jobs", None, "here")
+    assert (frame["topic"], frame["seq"]) == ("jobs", None)
+    assert (frame["data"]["job"]["id"], frame["data"]["job"]["state"]) == (str(world.job.pk), "cancelling")
+    assert not [item for item in tab.items("job") if item["job"]["id"] == str(elsewhere.pk)]
+
+
+async def test_job_list_catches_up_with_what_the_channel_layer_lost(
+    world: World, tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an outage of Redis: the messages are gone for good, and nobody reloads the page."""
+    monkeypatch.setattr(feeds, "HEADS_INTERVAL_S", 0.2)
+    monkeypatch.setattr("apps.core.live.get_channel_layer", lambda: None)
+    await tab.subscribe("jobs")
+    for state in (JobState.CANCELLING, JobState.CANCELLED):
+        await sync_to_async(advance_job)(job_id=world.job.pk, to=state, fence=None)
+        await tab.next(lambda frame, state=state: frame["type"] == "message" and frame["data"]["job"]["state"] == state)
+    assert {frame["topic"] for frame in tab.frames if frame["type"] == "message"} == {"jobs"}
+
+
+async def test_job_list_is_read_afresh_when_too_much_was_missed(
+    world: World, tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "MAX_CHANGED", 2)
+    for number in (2, 3):
+        await sync_to_async(add_job)(world.project, world.user, number=number)
+    await tab.subscribe("jobs")
+    assert await tab.next() == {"type": "snapshot", "topic": "jobs", "seq": None}
+
+
+def job_elsewhere() -> Job:
+    workspace = Workspace.objects.create(name="another")
+    owner = User.objects.create_user("bob", password="x")
+    return add_job(Project.objects.create(workspace=workspace, name="p"), owner)
 
 
 async def test_stranger_hears_nothing(world: World, node: NodeVoice) -> None:
