@@ -5,9 +5,10 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.accounts.models import ApiToken, Membership, Role, Scope, User, Workspace
+from apps.core.serializers import InputSerializer
 
 
-class LoginSerializer(serializers.Serializer[Any]):
+class LoginSerializer(InputSerializer):
     """Name and password."""
 
     username = serializers.CharField(max_length=150)
@@ -48,13 +49,12 @@ class SessionSerializer(serializers.Serializer[Any]):
 class WorkspaceSerializer(serializers.ModelSerializer[Workspace]):
     """A workspace and the caller's role in it."""
 
-    name = serializers.CharField(max_length=80)
     role = serializers.SerializerMethodField()
 
     class Meta:
         model = Workspace
         fields = ("id", "name", "role", "created_at", "updated_at")
-        read_only_fields = ("id", "created_at", "updated_at")
+        read_only_fields = fields
 
     def get_role(self, workspace: Workspace) -> Role | None:
         """Return the caller's role; administrators are owners everywhere."""
@@ -62,6 +62,12 @@ class WorkspaceSerializer(serializers.ModelSerializer[Workspace]):
         if user.is_superuser:
             return Role.OWNER
         return next((Role(item.role) for item in workspace.memberships.all() if item.user_id == user.pk), None)
+
+
+class NameWorkspaceSerializer(InputSerializer):
+    """What a workspace is called."""
+
+    name = serializers.CharField(max_length=80)
 
 
 class MembershipSerializer(serializers.ModelSerializer[Membership]):
@@ -76,14 +82,14 @@ class MembershipSerializer(serializers.ModelSerializer[Membership]):
         read_only_fields = ("id", "created_at")
 
 
-class AddMemberSerializer(serializers.Serializer[Any]):
+class AddMemberSerializer(InputSerializer):
     """Whom to let in, and as what."""
 
     username = serializers.CharField(max_length=150)
     role = serializers.ChoiceField(choices=Role.choices)
 
 
-class ChangeRoleSerializer(serializers.Serializer[Any]):
+class ChangeRoleSerializer(InputSerializer):
     """A member's new role."""
 
     role = serializers.ChoiceField(choices=Role.choices)
@@ -100,7 +106,7 @@ class ApiTokenSerializer(serializers.ModelSerializer[ApiToken]):
         read_only_fields = fields
 
 
-class CreateTokenSerializer(serializers.Serializer[Any]):
+class CreateTokenSerializer(InputSerializer):
     """What the new token may do, and for how long."""
 
     name = serializers.CharField(max_length=80)

@@ -10,7 +10,7 @@ from django.utils import timezone
 from apps.accounts import tokens
 from apps.accounts.models import ApiToken, Membership, Role, Scope, User, Workspace
 from apps.core import events
-from apps.core.errors import Conflict, InvalidInput
+from apps.core.errors import Conflict, FieldError, InvalidInput, NameTaken
 
 _LAST_USED_EVERY = timedelta(minutes=1)
 
@@ -68,10 +68,10 @@ def create_workspace(*, actor: User, name: str) -> Workspace:
     """Make a workspace that ``actor`` owns.
 
     Raises:
-        Conflict: the name is taken.
+        NameTaken: the name is taken.
     """
     if Workspace.objects.filter(name=name).exists():
-        raise Conflict(f"A workspace named {name!r} exists already.", code="duplicate")
+        raise NameTaken("workspace", name)
     workspace = Workspace.objects.create(name=name)
     Membership.objects.create(workspace=workspace, user=actor, role=Role.OWNER)
     events.record(workspace, action="workspace.create", actor=actor, after={"name": name})
@@ -83,10 +83,10 @@ def rename_workspace(*, workspace: Workspace, actor: User, name: str) -> Workspa
     """Give a workspace another name.
 
     Raises:
-        Conflict: the name is taken.
+        NameTaken: the name is taken.
     """
     if Workspace.objects.filter(name=name).exclude(pk=workspace.pk).exists():
-        raise Conflict(f"A workspace named {name!r} exists already.", code="duplicate")
+        raise NameTaken("workspace", name)
     before, workspace.name = workspace.name, name
     workspace.save(update_fields=["name", "updated_at"])
     events.record(workspace, action="workspace.rename", actor=actor, before={"name": before}, after={"name": name})
@@ -116,7 +116,8 @@ def add_member(*, workspace: Workspace, actor: User, username: str, role: Role) 
     if user is None:
         raise InvalidInput(f"There is no active user named {username!r}.", field="username")
     if Membership.objects.filter(workspace=workspace, user=user).exists():
-        raise Conflict(f"{user.username} is a member already.", code="duplicate")
+        message = f"{user.username} is a member already."
+        raise Conflict(message, code="duplicate", errors=[FieldError("username", message)])
     membership = Membership.objects.create(workspace=workspace, user=user, role=role)
     events.record(membership, action="member.add", actor=actor, after={"user": user.username, "role": role})
     return membership

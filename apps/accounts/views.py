@@ -24,6 +24,7 @@ from apps.accounts.serializers import (
     CreateTokenSerializer,
     LoginSerializer,
     MembershipSerializer,
+    NameWorkspaceSerializer,
     NewTokenSerializer,
     SessionSerializer,
     UserSerializer,
@@ -129,21 +130,21 @@ class WorkspaceViewSet(ListModelMixin, RetrieveModelMixin, GenericViewSet[Worksp
         """Select the caller's workspaces."""
         return selectors.visible_workspaces(self.request.user).prefetch_related("memberships")
 
-    @extend_schema(request=WorkspaceSerializer, responses={201: WorkspaceSerializer})
+    @extend_schema(request=NameWorkspaceSerializer, responses={201: WorkspaceSerializer})
     def create(self, request: Request) -> Response:
         """Make a workspace; for administrators of the installation."""
         if not IsSuperuser().has_permission(request, self):
             raise Forbidden("Only an administrator makes workspaces.", remedy="Ask an administrator for one.")
-        form = WorkspaceSerializer(data=request.data)
+        form = NameWorkspaceSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         workspace = services.create_workspace(actor=_user(request), name=form.validated_data["name"])
         return Response(self.get_serializer(workspace).data, status=201)
 
-    @extend_schema(request=WorkspaceSerializer, responses=WorkspaceSerializer)
+    @extend_schema(request=NameWorkspaceSerializer, responses=WorkspaceSerializer)
     def partial_update(self, request: Request, pk: UUID) -> Response:
         """Rename a workspace."""
         workspace = self.get_object()
-        form = WorkspaceSerializer(data=request.data)
+        form = NameWorkspaceSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         services.rename_workspace(workspace=workspace, actor=_user(request), name=form.validated_data["name"])
         return Response(self.get_serializer(workspace).data)

@@ -1,10 +1,9 @@
 """How join tokens travel."""
 
-from typing import Any
-
 from rest_framework import serializers
 
 from apps.cluster.models import JoinToken
+from apps.core.serializers import InputSerializer
 
 _POOL_NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
@@ -21,7 +20,7 @@ class JoinTokenSerializer(serializers.ModelSerializer[JoinToken]):
         read_only_fields = fields
 
 
-class CreateJoinTokenSerializer(serializers.Serializer[Any]):
+class CreateJoinTokenSerializer(InputSerializer):
     """A new join token."""
 
     name = serializers.CharField(max_length=80)

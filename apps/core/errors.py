@@ -101,6 +101,18 @@ class Conflict(DomainError):
     title = "It conflicts with the current state"
 
 
+class NameTaken(Conflict):
+    """Something of its kind has this name already."""
+
+    code = "duplicate"
+    title = "The name is taken"
+    remedy = "Choose another name, or use what has it."
+
+    def __init__(self, kind: str, name: str, *, field: str = "name") -> None:
+        message = f"There is a {kind} named {name!r} already."
+        super().__init__(message, errors=[FieldError(field, message)])
+
+
 class IllegalTransition(Conflict):
     """The target state cannot be reached from the current one."""
 

@@ -120,7 +120,10 @@ def _page_size(request: Request) -> int:
         return DEFAULT_PAGE_SIZE
     if not given.isascii() or not given.isdigit() or len(given) > 9 or int(given) < 1:
         raise InvalidInput("Must be a positive whole number.", field="page_size")
-    return min(int(given), MAX_PAGE_SIZE)
+    if int(given) > MAX_PAGE_SIZE:
+        message = f"A page has at most {MAX_PAGE_SIZE} rows."
+        raise InvalidInput(message, field="page_size", remedy="Follow `next` for the rest.")
+    return int(given)
 
 
 def _sort_keys(queryset: QuerySet[Any], default: Sequence[str]) -> list[_Key]:

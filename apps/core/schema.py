@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.openapi import AutoSchema
 
 PROBLEM_SCHEMA: dict[str, Any] = {
@@ -44,6 +45,18 @@ class ApiSchema(AutoSchema):
             made: str = super().get_operation_id()
             return made
         return f"{basename}_{action}".replace("-", "_")
+
+
+class InputSchema(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """Bodies of requests have the keys that are named, and no other."""
+
+    target_class = "apps.core.serializers.InputSerializer"
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        """Return the schema object."""
+        made = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        return {**made, "additionalProperties": False}
 
 
 _REFERENCE = {"$ref": "#/components/schemas/Problem"}

@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.core.serializers import InputSerializer
 from apps.datasets.models import Dataset, DatasetFormat, DatasetVersion
 from apps.datasets.selectors import NAME_PATTERN
 from apps.storage.serializers import FileEntriesField, FileEntrySerializer
@@ -106,7 +107,7 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
         return latest.number if latest else 0
 
 
-class CreateDatasetSerializer(serializers.Serializer[Any]):
+class CreateDatasetSerializer(InputSerializer):
     """A new dataset, empty at first."""
 
     project = serializers.UUIDField()
@@ -117,13 +118,13 @@ class CreateDatasetSerializer(serializers.Serializer[Any]):
     )
 
 
-class ChangeDatasetSerializer(serializers.Serializer[Any]):
+class ChangeDatasetSerializer(InputSerializer):
     """What can be changed."""
 
     description = serializers.CharField(max_length=_MAX_DESCRIPTION, allow_blank=True)
 
 
-class CreateDatasetVersionSerializer(serializers.Serializer[Any]):
+class CreateDatasetVersionSerializer(InputSerializer):
     """The content of a new version: finalised uploads, or a path on the server that an administrator allowed."""
 
     files = FileEntriesField(required=False)

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.core import events, live
-from apps.core.errors import Conflict, FieldError, InvalidInput, NotFound
+from apps.core.errors import Conflict, InvalidInput, NameTaken, NotFound
 from apps.core.hints import send_after_commit
 from apps.datasets import references, server_paths, statistics
 from apps.datasets.documents import UnusableFile, format_of, is_data
@@ -46,11 +46,10 @@ def create_dataset(
     """Make an empty dataset.
 
     Raises:
-        Conflict: the name is taken in this project.
+        NameTaken: the name is taken in this project.
     """
     if Dataset.objects.filter(project=project, name=name, deleted_at=None).exists():
-        message = f"A dataset named {name!r} exists in this project already."
-        raise Conflict(message, code="duplicate", errors=[FieldError("name", message)])
+        raise NameTaken("dataset", name)
     dataset = Dataset.objects.create(
         workspace_id=project.workspace_id,
         project=project,

@@ -1,5 +1,6 @@
 """Filters of the job list."""
 
+from django import forms
 from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
 
@@ -7,6 +8,12 @@ from apps.jobs.models import Job
 from apps.jobs.state import KIND_CHOICES, JobState
 
 _MAX_NUMBER = 2**31 - 1
+
+
+class WholeNumberFilter(filters.NumberFilter):
+    """A number without a fraction."""
+
+    field_class = forms.IntegerField
 
 
 class JobFilter(filters.FilterSet):
@@ -19,7 +26,7 @@ class JobFilter(filters.FilterSet):
     owner = filters.UUIDFilter(field_name="owner_id")
     owner_name = filters.CharFilter(field_name="owner__username", lookup_expr="iexact")
     pool = filters.CharFilter(field_name="pool")
-    number = filters.NumberFilter(field_name="number", min_value=0, max_value=_MAX_NUMBER)
+    number = WholeNumberFilter(field_name="number", min_value=0, max_value=_MAX_NUMBER)
     output_version = filters.UUIDFilter(field_name="output_version_id", help_text="The model version that it made.")
     search = filters.CharFilter(method="by_text", help_text="Part of the name, or a number with or without #.")
     created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")

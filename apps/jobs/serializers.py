@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.core.models import Event
+from apps.core.serializers import InputSerializer
 from apps.jobs.documents import checkpoint_document, event_document, job_document, job_summary
 from apps.jobs.models import Allocation, Attempt, Checkpoint, Job
 from apps.jobs.services.submission import MAX_PRIORITY
@@ -95,7 +96,7 @@ class JobSerializer(JobSummarySerializer):
         return job_document(instance)
 
 
-class SubmitResourcesSerializer(serializers.Serializer[Any]):
+class SubmitResourcesSerializer(InputSerializer):
     """What a job is to occupy. Checked by the contract."""
 
     pool = serializers.CharField(max_length=63, required=False)
@@ -104,15 +105,8 @@ class SubmitResourcesSerializer(serializers.Serializer[Any]):
     max_nodes = serializers.IntegerField(min_value=1, max_value=4096, required=False, allow_null=True)
     slots_per_node = serializers.IntegerField(min_value=1, max_value=1024, required=False)
 
-    def to_internal_value(self, data: Any) -> dict[str, Any]:
-        """Refuse unknown keys, which REST framework would drop in silence."""
-        if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
-            raise serializers.ValidationError({str(unknown[0]): ["There is no such field."]})
-        values: dict[str, Any] = super().to_internal_value(data)
-        return values
 
-
-class SubmitJobSerializer(serializers.Serializer[Any]):
+class SubmitJobSerializer(InputSerializer):
     """A new job. ``spec`` is described by ``catalog/``."""
 
     project = serializers.UUIDField()

@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.core.serializers import InputSerializer
 from apps.model_registry.models import Model, ModelVersion
 from apps.model_registry.selectors import NAME_PATTERN
 from apps.storage.selectors import file_refs
@@ -144,7 +145,7 @@ class ModelSerializer(serializers.ModelSerializer[Model]):
         return ModelVersionSummarySerializer(found[0]).data if found else None
 
 
-class CreateModelSerializer(serializers.Serializer[Any]):
+class CreateModelSerializer(InputSerializer):
     """A new model, without versions."""
 
     project = serializers.UUIDField()
@@ -154,19 +155,19 @@ class CreateModelSerializer(serializers.Serializer[Any]):
     description = serializers.CharField(max_length=_MAX_DESCRIPTION, allow_blank=True, required=False)
 
 
-class ChangeModelSerializer(serializers.Serializer[Any]):
+class ChangeModelSerializer(InputSerializer):
     """What can be changed."""
 
     description = serializers.CharField(max_length=_MAX_DESCRIPTION, allow_blank=True)
 
 
-class ImportVersionSerializer(serializers.Serializer[Any]):
+class ImportVersionSerializer(InputSerializer):
     """Finalised uploads that make a model directory: config.json and safetensors at least."""
 
     files = FileEntriesField()
 
 
-class ChangeModelVersionSerializer(serializers.Serializer[Any]):
+class ChangeModelVersionSerializer(InputSerializer):
     """What can be changed."""
 
     card = serializers.CharField(max_length=_MAX_CARD, allow_blank=True, trim_whitespace=False, help_text="Markdown.")

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.core import events
-from apps.core.errors import Conflict, FieldError
+from apps.core.errors import Conflict, NameTaken
 from apps.datasets.models import DatasetVersion
 from apps.model_registry import references
 from apps.model_registry.card import CardFacts, render_card
@@ -27,11 +27,10 @@ def create_model(*, actor: User, project: Project, name: str, description: str =
     """Make a model without versions.
 
     Raises:
-        Conflict: the name is taken in this workspace.
+        NameTaken: the name is taken in this workspace.
     """
     if Model.objects.filter(workspace_id=project.workspace_id, name=name, deleted_at=None).exists():
-        message = f"A model named {name!r} exists in this workspace already."
-        raise Conflict(message, code="duplicate", errors=[FieldError("name", message)])
+        raise NameTaken("model", name)
     model = Model.objects.create(
         workspace_id=project.workspace_id, project=project, name=name, description=description, created_by=actor
     )

@@ -1,9 +1,8 @@
 """How projects travel."""
 
-from typing import Any
-
 from rest_framework import serializers
 
+from apps.core.serializers import InputSerializer
 from apps.projects.models import Project
 
 _MAX_RETENTION_DAYS = 3650
@@ -30,7 +29,7 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
         read_only_fields = fields
 
 
-class CreateProjectSerializer(serializers.Serializer[Any]):
+class CreateProjectSerializer(InputSerializer):
     """A new project."""
 
     workspace = serializers.UUIDField()
@@ -39,7 +38,7 @@ class CreateProjectSerializer(serializers.Serializer[Any]):
     retention_days = serializers.IntegerField(min_value=0, max_value=_MAX_RETENTION_DAYS, required=False)
 
 
-class ChangeProjectSerializer(serializers.Serializer[Any]):
+class ChangeProjectSerializer(InputSerializer):
     """What to change; absent fields stay."""
 
     name = serializers.CharField(max_length=80, required=False)

@@ -10,7 +10,7 @@ from django.utils import timezone
 from apps.accounts.models import Role, User, Workspace
 from apps.accounts.selectors import require_role
 from apps.core import events
-from apps.core.errors import Conflict, NotFound
+from apps.core.errors import Conflict, NameTaken, NotFound
 from apps.projects.models import Project
 from apps.projects.selectors import visible_projects
 
@@ -39,7 +39,7 @@ def create_project(
 
     Raises:
         Forbidden: the actor is a viewer.
-        Conflict: the name is taken in this workspace.
+        NameTaken: the name is taken in this workspace.
     """
     require_role(actor, workspace, Role.EDITOR)
     _refuse_taken_name(workspace.pk, name)
@@ -55,7 +55,7 @@ def change_project(*, project: Project, actor: User, **changes: Any) -> Project:
     """Change name, description or retention.
 
     Raises:
-        Conflict: the name is taken in this workspace.
+        NameTaken: the name is taken in this workspace.
     """
     if changes.get("name", project.name) != project.name:
         _refuse_taken_name(project.workspace_id, changes["name"])
@@ -108,7 +108,7 @@ def ensure_project(*, workspace: Workspace, name: str, owner: User) -> Project:
 
 def _refuse_taken_name(workspace_id: UUID, name: str) -> None:
     if Project.objects.filter(workspace_id=workspace_id, name=name, deleted_at=None).exists():
-        raise Conflict(f"A project named {name!r} exists already.", code="duplicate")
+        raise NameTaken("project", name)
 
 
 def _relations() -> list[models.ManyToOneRel]:

@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 
+from apps.core.serializers import InputSerializer
 from apps.storage.services import MAX_FILE_BYTES, MAX_FILES
 from workers.contract.manifest import SHA256_PATTERN, FileRef
 
@@ -16,7 +17,7 @@ DOWNLOAD_RESPONSES: dict[Any, Any] = {
 """What ``file_response`` may answer, for OpenAPI."""
 
 
-class CreateUploadSerializer(serializers.Serializer[Any]):
+class CreateUploadSerializer(InputSerializer):
     """A file is announced."""
 
     project = serializers.UUIDField(help_text="Whose workspace the file will belong to.")
@@ -35,7 +36,7 @@ class UploadSerializer(serializers.Serializer[Any]):
     complete = serializers.BooleanField(help_text="The file is stored and verified; nothing needs sending.")
 
 
-class FileEntrySerializer(serializers.Serializer[Any]):
+class FileEntrySerializer(InputSerializer):
     """One file of a set."""
 
     path = serializers.CharField(max_length=1024, trim_whitespace=False, help_text="Relative to the set, with `/`.")

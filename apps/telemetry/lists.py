@@ -78,7 +78,8 @@ def _id(item: Item) -> UUID:
 
 
 async def _read(workspace_ids: Collection[UUID], since: datetime) -> list[Item]:
-    return await database_sync_to_async(_changed, thread_sensitive=False)(workspace_ids, since)
+    items: list[Item] = await database_sync_to_async(_changed, thread_sensitive=False)(workspace_ids, since)
+    return items
 
 
 def _changed(workspace_ids: Collection[UUID], since: datetime) -> list[Item]:

@@ -9,7 +9,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import Serializer
+from rest_framework.serializers import ListField, Serializer
 from rest_framework.views import APIView
 
 from apps.jobs.models import Job
@@ -47,7 +47,10 @@ class JobTelemetryView(APIView):
 
     def parse(self, form: type[Serializer[Any]]) -> dict[str, Any]:
         """Return the checked query parameters, or answer 400."""
-        query = form(data=self.request.query_params)
+        given = self.request.query_params
+        # a plain mapping: of a QueryDict an empty value would be read as an absent one, as HTML forms mean it
+        repeated = {name for name, field in form().fields.items() if isinstance(field, ListField)}
+        query = form(data={name: given.getlist(name) if name in repeated else given[name] for name in given})
         query.is_valid(raise_exception=True)
         fields: dict[str, Any] = query.validated_data
         return fields

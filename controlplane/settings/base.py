@@ -206,7 +206,7 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "apps.core.renderers.AlwaysJson",
     "DEFAULT_PAGINATION_CLASS": "apps.core.pagination.CursorPagination",
     "DEFAULT_FILTER_BACKENDS": [
-        "django_filters.rest_framework.DjangoFilterBackend",
+        "apps.core.filters.StrictFilterBackend",
         "apps.core.filters.StrictOrderingFilter",
     ],
     "DEFAULT_SCHEMA_CLASS": "apps.core.schema.ApiSchema",

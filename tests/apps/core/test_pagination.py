@@ -93,11 +93,7 @@ def test_cursor_of_another_ordering_is_refused(api: APIClient, workspace: Worksp
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "cursor")
 
 
-@pytest.mark.parametrize("size", ["0", "-1", "x", "1.5", "\u0665", "9" * 40])
+@pytest.mark.parametrize("size", ["501", "0", "-1", "x", "1.5", "\u0665", "9" * 40])
 def test_senseless_page_size_is_refused(api: APIClient, size: str) -> None:
     answer = api.get("/api/v1/projects", {"page_size": size})
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "page_size")
-
-
-def test_page_size_is_bounded(api: APIClient) -> None:
-    assert api.get("/api/v1/projects", {"page_size": 100_000}).status_code == 200

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from uuid import UUID
 
 import pytest
 from asgiref.sync import sync_to_async

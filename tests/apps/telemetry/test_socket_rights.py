@@ -56,8 +56,9 @@ def test_walk_meets_every_socket() -> None:
 @walk
 async def test_member_hears(world: World, path: str, kind: str) -> None:
     """Without this the refusals below would prove nothing."""
-    for tab in (await sync_to_async(Tab.of_user)(world), Tab.of_token(await sync_to_async(world.api_token)())):
-        tab = Tab(tab.headers, path)
+    signed_in = (await sync_to_async(Tab.of_user)(world), Tab.of_token(await sync_to_async(world.api_token)()))
+    for way in signed_in:
+        tab = Tab(way.headers, path)
         assert await tab.open()
         assert (await tab.subscribe(topic_of(world, kind)))["type"] == "subscribed"
         await change_job(world)
