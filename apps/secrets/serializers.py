@@ -1,9 +1,8 @@
 """How secrets travel: in with their value, out without."""
 
-from typing import Any
-
 from rest_framework import serializers
 
+from apps.core.serializers import InputSerializer
 from apps.secrets.models import Secret
 from apps.secrets.services import MAX_BYTES
 
@@ -19,7 +18,7 @@ class SecretSerializer(serializers.ModelSerializer[Secret]):
         read_only_fields = fields
 
 
-class SetSecretSerializer(serializers.Serializer[Any]):
+class SetSecretSerializer(InputSerializer):
     """The value of a secret."""
 
     value = serializers.CharField(max_length=MAX_BYTES, trim_whitespace=False, write_only=True)

@@ -1654,6 +1654,10 @@ export interface components {
             /** Format: uuid */
             readonly workspace: string;
         };
+        /** @description What a workspace is called. */
+        NameWorkspaceRequest: {
+            name: string;
+        };
         /** @description A join token with its secret, shown this once. */
         NewJoinToken: {
             /** Format: date-time */
@@ -1978,8 +1982,8 @@ export interface components {
         PatchedChangeRoleRequest: {
             role?: components["schemas"]["Role"];
         };
-        /** @description A workspace and the caller's role in it. */
-        PatchedWorkspaceRequest: {
+        /** @description What a workspace is called. */
+        PatchedNameWorkspaceRequest: {
             name?: string;
         };
         /** @description A curve, and the live message it was read at: later ones continue it. */
@@ -2196,15 +2200,11 @@ export interface components {
             readonly created_at: string;
             /** Format: uuid */
             readonly id: string;
-            name: string;
+            readonly name: string;
             /** @description Return the caller's role; administrators are owners everywhere. */
             readonly role: components["schemas"]["Role"];
             /** Format: date-time */
             readonly updated_at: string;
-        };
-        /** @description A workspace and the caller's role in it. */
-        WorkspaceRequest: {
-            name: string;
         };
     };
     responses: never;
@@ -8019,7 +8019,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["WorkspaceRequest"];
+                "application/json": components["schemas"]["NameWorkspaceRequest"];
             };
         };
         responses: {
@@ -8274,7 +8274,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["PatchedWorkspaceRequest"];
+                "application/json": components["schemas"]["PatchedNameWorkspaceRequest"];
             };
         };
         responses: {
