@@ -22,7 +22,9 @@ MAX_SPEC_FIELDS = 15
 """Beside ``kind`` and ``version``, which every spec has."""
 
 # Path or path::function -> why it is better whole.
-EXCEPTIONS: dict[str, str] = {}
+EXCEPTIONS: dict[str, str] = {
+    "train": "stored specs keep the flat fields they were written with; what is new is grouped in sections",
+}
 
 _FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
 _GENERATED = ("/migrations/", "frontend/src/lib/api-schema.d.ts")

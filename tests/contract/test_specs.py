@@ -38,7 +38,7 @@ def test_every_spec_field_has_a_title_for_the_form(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(JOB_KINDS))
 def test_specs_stay_within_their_budget_of_fields(kind: str) -> None:
-    budgets = {"train": 17}  # kind and version come on top of 15
+    budgets = {"train": 18}  # kind and version come on top; why it is one more: tests/architecture/test_budgets.py
     assert len(JOB_KINDS[kind].model_fields) <= budgets.get(kind, 15)
 
 

@@ -40,7 +40,7 @@ def test_first_step_is_the_sign_of_the_gradient_times_the_rate() -> None:
 def test_state_by_name_is_live_and_complete() -> None:
     model = _model()
     optimizer = make_optimizer(model, AdamWSpec())
-    state = named_state(model, optimizer)
+    state = named_state(model.named_parameters(), optimizer)
     assert len(state) == 3 * len(list(model.parameters()))
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)

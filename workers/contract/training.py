@@ -6,6 +6,15 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from workers.contract.base import ContractModel
+from workers.contract.distribution import (
+    Degrees,
+    DistributionSpec,
+    ModelShape,
+    check_combination,
+    check_model,
+    pipeline_chunks,
+    resolve_degrees,
+)
 
 
 class LlamaConfig(ContractModel):
@@ -148,6 +157,9 @@ class TrainSpec(ContractModel):
     schedule: Schedule = Field(default_factory=CosineSchedule, title="Learning rate schedule")
     precision: Precision = Field(Precision.AUTO, title="Precision", description="auto: bf16 where the hardware has it.")
     activation_checkpointing: bool = Field(default=False, title="Activation checkpointing")
+    distribution: DistributionSpec = Field(
+        default_factory=DistributionSpec, title="Distribution", description="How the ranks share model and data."
+    )
     checkpoint: CheckpointSpec = Field(default_factory=CheckpointSpec, title="Checkpoints")
     report_every_steps: int = Field(1, ge=1, title="Report every", description="Steps between two points of a curve.")
     validate_every_steps: int = Field(100, ge=1, title="Validate every", description="Steps.")
@@ -166,3 +178,23 @@ class TrainSpec(ContractModel):
                 "tokenizer.source=model needs model.source=pretrained: a model built from a config has none"
             )
         return self
+
+
+def check_distribution(spec: TrainSpec, *, world_size: int, shape: ModelShape | None = None) -> Degrees:
+    """Check the distribution against the ranks and, where it is known, the model; return the mesh's degrees.
+
+    ``shape`` is of a pretrained model; that of a model built from a config is in the spec.
+
+    Raises:
+        DistributionError: naming the field, with the arithmetic.
+    """
+    distribution = spec.distribution
+    degrees = resolve_degrees(distribution, world_size)
+    if isinstance(spec.model, LlamaConfig):
+        config = spec.model
+        shape = ModelShape("llama", config.num_layers, config.num_heads, config.num_kv_heads or config.num_heads)
+    if shape is not None:
+        check_model(distribution, shape)
+    chunks = pipeline_chunks(distribution, spec.micro_batch_size) if degrees.pp > 1 else 1
+    check_combination(distribution, degrees, num_chunks=chunks * spec.gradient_accumulation)
+    return degrees

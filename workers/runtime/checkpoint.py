@@ -1,35 +1,42 @@
 """Checkpoints: written beside the training, complete or absent, and enough to go on bit for bit.
 
-torch.distributed.checkpoint stores the tensors; ``progress.json`` the rest. With replicated parameters
-rank 0 alone writes (``no_dist``), from a copy in host memory, in a thread of its own: no collective runs
-beside the training's, and no directory need be shared between nodes. A sharding strategy will have to write from
-every rank.
+torch.distributed.checkpoint stores the tensors; ``progress.json`` the rest. Names and shapes are those of the whole
+model whatever the strategy, so a checkpoint written under one strategy and world size is read under any other.
+
+Two forms. With replicated parameters rank 0 alone writes (``no_dist``), from a copy in host memory, in a thread of its
+own: no collective runs beside the training's. With sharded ones every rank writes its own, in a thread too, with
+collectives in a process group of their own; no directory need be shared between nodes, so each node publishes its part,
+and the checkpoint is all parts together.
 """
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from pydantic import BaseModel, ConfigDict
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.state_dict_loader import load
-from torch.distributed.checkpoint.state_dict_saver import save
+from torch.distributed.checkpoint.state_dict_saver import AsyncSaveResponse, async_save, save
 
 from workers.contract.manifest import Manifest
 from workers.contract.training import CheckpointSpec
+from workers.runtime.environment import RankEnvironment
 from workers.runtime.errors import CheckpointError, UserError, describe, root_cause
 from workers.runtime.events import CheckpointEvent, EventWriter, metric_value
-from workers.runtime.files import MANIFEST_NAME, find_damage, publish
+from workers.runtime.files import MANIFEST_NAME, find_damage, publish, publish_written
 
 Tensors = dict[str, torch.Tensor]
 
 _DIRECTORY = "checkpoints"
 _NAME = re.compile(r"step-(\d{9})")
 _PROGRESS_NAME = "progress.json"
+OPTIONAL = ("extension.", "rank.")
+"""How the names begin of what extensions keep, replicated and by rank."""
 
 
 class Progress(BaseModel):
@@ -61,6 +68,30 @@ class Snapshot:
         return self.progress.best_step == self.progress.step
 
 
+@dataclass(frozen=True)
+class Gang:
+    """The ranks that write a checkpoint together."""
+
+    env: RankEnvironment
+    group: dist.ProcessGroup
+    """On the CPU, of all ranks; used by nothing else."""
+
+    @property
+    def is_leader(self) -> bool:
+        """True on the rank that publishes its node's part."""
+        return self.env.local_rank == 0
+
+    @property
+    def part(self) -> int:
+        """Rank of this node."""
+        return self.env.rank // self.env.local_world_size
+
+    @property
+    def num_parts(self) -> int:
+        """Nodes that write a part each."""
+        return self.env.world_size // self.env.local_world_size
+
+
 def published_checkpoints(output_dir: Path) -> list[Path]:
     """Return the complete checkpoints of a run, oldest first."""
     root = output_dir / _DIRECTORY
@@ -85,7 +116,11 @@ def latest_checkpoint(output_dir: Path) -> Path | None:
 class Checkpointer:
     """Writes the checkpoints of one run, one at a time, and drops those the spec does not keep."""
 
-    def __init__(self, output_dir: Path, spec: CheckpointSpec, events: EventWriter) -> None:
+    def __init__(
+        self, output_dir: Path, spec: CheckpointSpec, events: EventWriter, *, gang: Gang | None = None
+    ) -> None:
+        """With a ``gang`` every rank calls ``save`` with what is its own; without one, rank 0 with everything."""
+        self._gang = gang
         self._output_dir = output_dir
         self._spec = spec
         self._events = events
@@ -99,8 +134,30 @@ class Checkpointer:
             CheckpointError: the checkpoint before could not be written.
         """
         self.wait()
+        if self._gang is not None:
+            self._pending = self._save_together(snapshot, self._gang)
+            return
         copies = {name: tensor.detach().to("cpu", copy=True) for name, tensor in snapshot.tensors.items()}
-        self._pending = self._executor.submit(self._write, Snapshot(snapshot.progress, copies, snapshot.metrics))
+        copied = Snapshot(snapshot.progress, copies, snapshot.metrics)
+        self._pending = self._executor.submit(self._publish, copied, lambda final: _write_alone(final, copied))
+
+    def _save_together(self, snapshot: Snapshot, gang: Gang) -> Future[None]:
+        """Copy this rank's share, and let all ranks write at once."""
+        final = self._final(snapshot)
+        temporary = final.with_name(f".tmp-{final.name}")
+        if gang.is_leader:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+        dist.barrier(gang.group)
+        writer = FileSystemWriter(temporary, single_file_per_rank=True, thread_count=1)
+        response = async_save(dict(snapshot.tensors), storage_writer=writer, process_group=gang.group)
+        written = response.upload_completion if isinstance(response, AsyncSaveResponse) else response
+
+        def finish(directory: Path) -> Manifest | None:
+            written.result()  # everybody has written: the last thing it does is to agree on the metadata
+            return _publish_part(directory, temporary, snapshot, gang) if gang.is_leader else None
+
+        return self._executor.submit(self._publish, snapshot, finish)
 
     def poll(self) -> None:
         """Raise the error of a finished save, without waiting for one that runs.
@@ -131,20 +188,23 @@ class Checkpointer:
         checkpoints = published_checkpoints(self._output_dir)
         return checkpoints[-1] if checkpoints else None
 
-    def _write(self, snapshot: Snapshot) -> None:
-        step = snapshot.progress.step
-        relative = f"{_DIRECTORY}/step-{step:09d}"
+    def _final(self, snapshot: Snapshot) -> Path:
+        return self._output_dir / _DIRECTORY / f"step-{snapshot.progress.step:09d}"
+
+    def _publish(self, snapshot: Snapshot, write: Callable[[Path], Manifest | None]) -> None:
+        final = self._final(snapshot)
         try:
-            manifest = publish(self._output_dir / relative, lambda directory: _store(directory, snapshot))
+            manifest = write(final)
         except BaseException as error:  # DCP's own exception is a BaseException
             cause = root_cause(error)
             before = published_checkpoints(self._output_dir)
             kept = f"the last complete one is {before[-1].name}" if before else "there is no earlier one"
             raise CheckpointError(
-                f"checkpoint of step {step} could not be written, {kept}: {describe(cause)}"
+                f"checkpoint of step {snapshot.progress.step} could not be written, {kept}: {describe(cause)}"
             ) from error
-        self._announce(snapshot, relative, manifest)
-        self._prune(snapshot.progress)
+        if manifest is not None:
+            self._announce(snapshot, f"{_DIRECTORY}/{final.name}", manifest)
+            self._prune(snapshot.progress)
 
     def _announce(self, snapshot: Snapshot, directory: str, manifest: Manifest) -> None:
         self._events.emit(
@@ -154,6 +214,8 @@ class Checkpointer:
             manifest=manifest,
             metrics={key: metric_value(value) for key, value in snapshot.metrics.items()},
             is_best=snapshot.is_best,
+            part=self._gang.part if self._gang else 0,
+            num_parts=self._gang.num_parts if self._gang else 1,
         )
 
     def _prune(self, progress: Progress) -> None:
@@ -165,9 +227,22 @@ class Checkpointer:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _store(directory: Path, snapshot: Snapshot) -> None:
-    writer = FileSystemWriter(directory, single_file_per_rank=True, thread_count=1)
-    save(dict(snapshot.tensors), storage_writer=writer, no_dist=True)
+def _write_alone(final: Path, snapshot: Snapshot) -> Manifest:
+    def write(directory: Path) -> None:
+        writer = FileSystemWriter(directory, single_file_per_rank=True, thread_count=1)
+        save(dict(snapshot.tensors), storage_writer=writer, no_dist=True)
+        _write_progress(directory, snapshot)
+
+    return publish(final, write)
+
+
+def _publish_part(final: Path, temporary: Path, snapshot: Snapshot, gang: Gang) -> Manifest:
+    if gang.env.rank == 0:  # like the metadata, which DCP's coordinator has written: once for all parts
+        _write_progress(temporary, snapshot)
+    return publish_written(final, temporary)
+
+
+def _write_progress(directory: Path, snapshot: Snapshot) -> None:
     (directory / _PROGRESS_NAME).write_text(snapshot.progress.model_dump_json(), encoding="ascii")
 
 
@@ -187,17 +262,27 @@ def read_progress(checkpoint: Path, *, verify_hashes: bool) -> Progress:
 
 
 def restore(checkpoint: Path, tensors: Tensors) -> None:
-    """Copy the checkpoint's values into ``tensors``, in place.
+    """Copy the checkpoint's values into ``tensors``, in place; of DTensors each rank reads what is its own.
+
+    What only some strategies have (``OPTIONAL``) is left as it is where the checkpoint was written without it.
 
     Raises:
-        UserError: the checkpoint is of another model.
+        UserError: the checkpoint is of another model, or a part of it is not here.
     """
     stored = FileSystemReader(checkpoint).read_metadata().state_dict_metadata
-    for name, tensor in tensors.items():
+    wanted = {name: tensor for name, tensor in tensors.items() if name in stored or not name.startswith(OPTIONAL)}
+    for name, tensor in wanted.items():
         size = getattr(stored.get(name), "size", None)
         if size != tensor.shape:
             raise UserError(
                 f"{checkpoint.name} does not fit this model: {name} has shape {tuple(tensor.shape)}, "
                 f"the checkpoint has {tuple(size) if size is not None else 'none'}"
             )
-    load(dict(tensors), storage_reader=FileSystemReader(checkpoint), no_dist=True)
+    try:
+        load(dict(wanted), storage_reader=FileSystemReader(checkpoint), no_dist=True)
+    except BaseException as error:  # DCP's own exception is a BaseException
+        cause = root_cause(error)
+        if isinstance(cause, FileNotFoundError) and cause.filename:
+            name = Path(cause.filename).name
+            raise UserError(f"{checkpoint} lacks {name}: gather the parts of all nodes in one directory") from error
+        raise

@@ -64,6 +64,12 @@ def join_process_group(
     return dist.distributed_c10d._get_default_store()
 
 
+def make_checkpoint_group() -> dist.ProcessGroup:
+    """Return a group of all ranks on the CPU, for collectives that run in a thread beside the training's."""
+    group: dist.ProcessGroup = dist.new_group(backend="gloo", timeout=timedelta(seconds=COLLECTIVE_TIMEOUT_S))
+    return group
+
+
 def leave_process_group() -> None:
     """Disconnect, if connected."""
     if dist.is_initialized():

@@ -5,12 +5,12 @@ import shutil
 from pathlib import Path
 
 from safetensors.torch import save_file
-from transformers import GenerationConfig, PreTrainedModel
+from torch import Tensor
+from transformers import GenerationConfig, PretrainedConfig
 
 from workers.contract.manifest import Manifest
 from workers.runtime.data.tokenizer import TOKENIZER_FILE, LoadedTokenizer
 from workers.runtime.files import publish
-from workers.runtime.state import model_tensors
 
 MODEL_DIRECTORY = "model"
 _COPIED = (
@@ -25,20 +25,35 @@ _COPIED = (
 
 
 def export_model(
-    output_dir: Path, model: PreTrainedModel, tokenizer: LoadedTokenizer, *, model_dir: Path | None
+    output_dir: Path,
+    weights: dict[str, Tensor],
+    config: PretrainedConfig,
+    tokenizer: LoadedTokenizer,
+    *,
+    model_dir: Path | None,
 ) -> Manifest:
-    """Publish ``model/`` below ``output_dir``; a tokenizer of ``model_dir`` is copied as it is."""
+    """Publish ``model/`` below ``output_dir``; a tokenizer of ``model_dir`` is copied as it is.
+
+    ``weights`` are whole and by their Hugging Face names, tied ones once; ``config`` names its architecture.
+    """
     return publish(
-        output_dir / MODEL_DIRECTORY, lambda directory: _write(directory, model, tokenizer, model_dir=model_dir)
+        output_dir / MODEL_DIRECTORY,
+        lambda directory: _write(directory, weights, config, tokenizer, model_dir=model_dir),
     )
 
 
-def _write(directory: Path, model: PreTrainedModel, tokenizer: LoadedTokenizer, *, model_dir: Path | None) -> None:
-    model.config.use_cache = True
-    model.config.architectures = [type(model).__name__]
-    model.config.save_pretrained(directory)
-    model.config.use_cache = False
-    tensors = {name: tensor.to("cpu").contiguous() for name, tensor in model_tensors(model).items()}
+def _write(
+    directory: Path,
+    weights: dict[str, Tensor],
+    config: PretrainedConfig,
+    tokenizer: LoadedTokenizer,
+    *,
+    model_dir: Path | None,
+) -> None:
+    config.use_cache = True
+    config.save_pretrained(directory)
+    config.use_cache = False
+    tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
     GenerationConfig(  # type: ignore[no-untyped-call]
         bos_token_id=tokenizer.end_of_text_id,
@@ -51,7 +66,7 @@ def _write(directory: Path, model: PreTrainedModel, tokenizer: LoadedTokenizer, 
             if (model_dir / name).is_file():
                 shutil.copyfile(model_dir / name, directory / name)
     else:
-        _write_tokenizer(directory, tokenizer, max_length=model.config.max_position_embeddings)
+        _write_tokenizer(directory, tokenizer, max_length=config.max_position_embeddings)
 
 
 def _write_tokenizer(directory: Path, tokenizer: LoadedTokenizer, *, max_length: int) -> None:

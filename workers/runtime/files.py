@@ -69,6 +69,15 @@ def publish(final: Path, write: Callable[[Path], None]) -> Manifest:
     temporary.mkdir(parents=True)
     try:
         write(temporary)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return publish_written(final, temporary)
+
+
+def publish_written(final: Path, temporary: Path) -> Manifest:
+    """Give a directory that has been written its final name beside it, as ``publish`` does."""
+    try:
         manifest = write_manifest(temporary)
         _sync_tree(temporary)
         if final.exists():

@@ -9,14 +9,13 @@ import sys
 
 import torch
 import torch.distributed as dist
-from transformers import PreTrainedModel
 
 from workers.contract.training import TrainSpec
 from workers.runtime.checkpoint import Progress
 from workers.runtime.context import RankContext
 from workers.runtime.device import memory_gib
 from workers.runtime.events import ProgressEvent
-from workers.runtime.mfu import flops_per_token, peak_flops
+from workers.runtime.mfu import peak_flops
 from workers.runtime.timing import StepTimer
 
 _PER_RANK = ("step_time_s", "data_time_s", "comm_wait_s")
@@ -41,10 +40,14 @@ def format_line(step: int, steps: int, values: dict[str, float]) -> str:
 class StepReport:
     """Keeps the last step's numbers on the device until they are wanted."""
 
-    def __init__(self, spec: TrainSpec, context: RankContext, model: PreTrainedModel, dtype: torch.dtype) -> None:
+    def __init__(
+        self, spec: TrainSpec, context: RankContext, *, flops_per_token: float, data_size: int, dtype: torch.dtype
+    ) -> None:
+        """``data_size`` ranks work on samples of their own, the others help them."""
         self._spec = spec
         self._context = context
-        self._flops = flops_per_token(model, spec.data.context_length)
+        self._flops = flops_per_token
+        self._data_size = data_size
         self._peak = peak_flops(context.device, dtype, context.paths.cache)
         self._loss = torch.zeros((), device=context.device)
         self._grad_norm = torch.zeros((), device=context.device)
@@ -91,8 +94,8 @@ class StepReport:
     def _speed(self, times: dict[str, float]) -> dict[str, float]:
         spec = self._spec
         own_tokens = spec.micro_batch_size * spec.gradient_accumulation * spec.data.context_length
-        per_rank = own_tokens / times["step_time_s"]
-        speed = {"tokens_per_s": per_rank * self._context.env.world_size}
+        speed = {"tokens_per_s": own_tokens * self._data_size / times["step_time_s"]}
         if self._peak is not None:
+            per_rank = speed["tokens_per_s"] / self._context.env.world_size
             speed["mfu_pct"] = 100 * per_rank * self._flops / self._peak
         return speed

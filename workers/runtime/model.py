@@ -18,10 +18,8 @@ from workers.runtime.data.tokenizer import LoadedTokenizer
 from workers.runtime.errors import UserError
 
 
-def make_model(
-    spec: TrainSpec, *, model_dir: Path | None, tokenizer: LoadedTokenizer, device: torch.device
-) -> PreTrainedModel:
-    """Build or load the model in fp32 on ``device``; the same seed gives the same weights.
+def make_model(spec: TrainSpec, *, model_dir: Path | None, tokenizer: LoadedTokenizer) -> PreTrainedModel:
+    """Build or load the model in fp32 in host memory; the same seed gives the same weights.
 
     Raises:
         UserError: the model directory is not one, or does not fit the tokenizer or the context length.
@@ -39,8 +37,7 @@ def make_model(
         model.gradient_checkpointing_enable(  # type: ignore[no-untyped-call]
             gradient_checkpointing_kwargs={"use_reentrant": False}
         )
-    module: nn.Module = model
-    module.train().to(device)
+    model.train()
     return model
 
 

@@ -6,30 +6,29 @@ are the same on all of them.
 
 import sys
 import time
-from contextlib import nullcontext
 
 import torch
 
 from workers.contract.training import TrainSpec
-from workers.runtime.checkpoint import Checkpointer, Progress, Snapshot, read_progress, restore
+from workers.runtime.checkpoint import Checkpointer, Gang, Progress, Snapshot, Tensors, read_progress, restore
 from workers.runtime.context import JobEnd, RankContext
 from workers.runtime.data.preparation import PreparedData
 from workers.runtime.data.sampler import Batch, Sampler
-from workers.runtime.device import compute_dtype, make_deterministic
+from workers.runtime.device import compute_dtype, make_checkpoint_group, make_deterministic
 from workers.runtime.errors import UserError
 from workers.runtime.events import ResumedEvent
-from workers.runtime.metrics import StepReport, format_line
-from workers.runtime.model import make_model, token_loss
-from workers.runtime.optimizer import clip_gradients, make_optimizer, set_learning_rate
-from workers.runtime.parallel import replicate
-from workers.runtime.schedule import learning_rate
-from workers.runtime.state import (
+from workers.runtime.generators import (
     gather_generator_states,
     generator_name,
     generator_states,
     set_generator_states,
-    training_tensors,
 )
+from workers.runtime.metrics import StepReport, format_line
+from workers.runtime.mfu import flops_per_token
+from workers.runtime.model import count_parameters, make_model
+from workers.runtime.optimizer import set_learning_rate
+from workers.runtime.parallel import parallelise
+from workers.runtime.schedule import learning_rate
 from workers.runtime.timing import StepTimer
 from workers.runtime.validation import Validator
 
@@ -42,29 +41,32 @@ class Trainer:
         self.context = context
         self._device = context.device
         make_deterministic(context.device)
-        self._dtype = compute_dtype(spec.precision, context.device)
-        self.model = make_model(spec, model_dir=context.paths.model, tokenizer=data.tokenizer, device=context.device)
-        torch.manual_seed(spec.seed + 1 + context.env.rank)  # the weights are the same on all ranks, dropout is not
-        self._optimizer = make_optimizer(self.model, spec.optimizer)
+        dtype = compute_dtype(spec.precision, context.device)
+        self._timer = StepTimer(self._device)
+        model = make_model(spec, model_dir=context.paths.model, tokenizer=data.tokenizer)
+        self.config = model.config
+        self.config.architectures = [type(model).__name__]
+        self.num_parameters = count_parameters(model)
+        flops = flops_per_token(model, spec.data.context_length)
+        self._execution = parallelise(
+            spec, context, model, dtype=dtype, timer=self._timer, on_last_bucket=self._mark_last_bucket
+        )
+        self._mesh = self._execution.mesh
+        # The weights are the same on all ranks, dropout is not on those that see different samples.
+        torch.manual_seed(spec.seed + 1 + self._mesh.data_rank)
         self._sampler = Sampler(data.train, context_length=spec.data.context_length, seed=spec.seed)
         if self._sampler.num_samples == 0:
             raise UserError(
                 f"data.context_length: the dataset has {data.train.num_tokens} training tokens, "
                 f"too few for one sample of {spec.data.context_length}"
             )
-        self._validator = Validator(spec, data.validation, context, self._dtype)
-        self._checkpointer = Checkpointer(context.paths.output, spec.checkpoint, context.events)
+        self._validator = Validator(spec, data.validation, context)
+        gang = Gang(context.env, make_checkpoint_group()) if self._execution.is_sharded else None
+        self._checkpointer = Checkpointer(context.paths.output, spec.checkpoint, context.events, gang=gang)
         self._progress = Progress(step=0, position=0, tokens=0, world_size=context.env.world_size)
         if context.paths.resume_from is not None:
             self._resume()
-        self._timer = StepTimer(self._device)
-        self._replicas = replicate(
-            self.model,
-            device=self._device,
-            world_size=context.env.world_size,
-            on_last_bucket=self._mark_last_bucket,
-        )
-        self._report = StepReport(spec, context, self.model, self._dtype)
+        self._report = StepReport(spec, context, flops_per_token=flops, data_size=self._mesh.data_size, dtype=dtype)
         self._saved_step = self._progress.step if context.paths.resume_from is not None else -1
         self.validation: dict[str, float] = {}
         self._validated_step = -1
@@ -77,6 +79,10 @@ class Trainer:
     def final_metrics(self) -> dict[str, float]:
         """Return the last reported loss and the last validation."""
         return {"loss": self._report.loss} | self.validation
+
+    def full_weights(self) -> Tensors:
+        """Return the whole model's weights on rank 0, on the CPU, and nothing elsewhere. A collective."""
+        return self._execution.full_weights()
 
     def run(self) -> JobEnd:
         """Train to the end, or to the step the ranks were asked to stop after; the last state is saved.
@@ -107,21 +113,13 @@ class Trainer:
 
     def _train_step(self) -> None:
         spec, step = self.spec, self._progress.step + 1
-        set_learning_rate(self._optimizer, learning_rate(spec, step))
-        loss = torch.zeros((), device=self._device)
-        for accumulated in range(spec.gradient_accumulation):
-            batch = self._draw(accumulated)
-            is_last = accumulated == spec.gradient_accumulation - 1
-            with nullcontext() if is_last else self._replicas.without_sync():
-                loss += self._pass(batch)
+        set_learning_rate(self._execution.optimizer, learning_rate(spec, step))
+        loss = self._execution.forward_backward(self._draw(index) for index in range(spec.gradient_accumulation))
         self._timer.begin()
-        grad_norm = clip_gradients(self.model, spec.optimizer.max_grad_norm)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        grad_norm = self._execution.update(step)
         self._timer.end("optimizer_time_s")
         self._timer.end_step()
-        world_size = self.context.env.world_size
-        samples = spec.micro_batch_size * spec.gradient_accumulation * world_size
+        samples = spec.micro_batch_size * spec.gradient_accumulation * self._mesh.data_size
         self._progress = self._progress.model_copy(
             update={
                 "step": step,
@@ -141,22 +139,11 @@ class Trainer:
         self.context.pulse.beat(self._progress.step + 1)
         began = time.perf_counter()
         size = self.spec.micro_batch_size
-        offset = (accumulated * self.context.env.world_size + self.context.env.rank) * size
+        offset = (accumulated * self._mesh.data_size + self._mesh.data_rank) * size
         batch = self._sampler.draw(self._progress.position + offset, size)
         moved = Batch(batch.inputs_BC.to(self._device), batch.targets_BC.to(self._device))
         self._timer.add_data(time.perf_counter() - began)
         return moved
-
-    def _pass(self, batch: Batch) -> torch.Tensor:
-        """Forward and backward; return the detached share of the step's loss."""
-        self._timer.begin()
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not torch.float32):
-            logits_BCV = self._replicas.module(input_ids=batch.inputs_BC, use_cache=False).logits
-            loss = token_loss(logits_BCV, batch.targets_BC) / self.spec.gradient_accumulation
-        self._timer.end("forward_time_s")
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._timer.end_backward()
-        return loss.detach()
 
     def _follow_up(self) -> None:
         """Do what is due after a step: check, report, validate, save."""
@@ -194,7 +181,7 @@ class Trainer:
         if not self._validator.is_possible or self._validated_step == step:
             return
         self.context.phase("validate")
-        self.validation = self._validator.score(self.model)
+        self.validation = self._validator.score(self._execution)
         self._validated_step = step
         if self.context.is_main:
             self.context.events.metrics(step, self.validation)
@@ -208,25 +195,36 @@ class Trainer:
         best = self._progress.best_val_loss
         if fresh and (best is None or fresh["val_loss"] < best):
             self._progress = self._progress.model_copy(update={"best_val_loss": fresh["val_loss"], "best_step": step})
-        env = self.context.env
-        generators = gather_generator_states(self._device, rank=env.rank, world_size=env.world_size)
         self._saved_step = step
-        if self.context.is_main:
-            tensors = training_tensors(self.model, self._optimizer) | generators
+        tensors = self._state_to_save()
+        if tensors:
             self._checkpointer.save(Snapshot(self._progress, tensors, {"loss": self._report.loss} | fresh))
 
+    def _state_to_save(self) -> Tensors:
+        """Return this rank's share of a checkpoint; nothing where rank 0 writes for all."""
+        env = self.context.env
+        if self._execution.is_sharded:
+            states = generator_states(self._device)
+            generators = {generator_name(env.rank, kind): state for kind, state in states.items()}
+        else:
+            generators = gather_generator_states(self._device, rank=env.rank, world_size=env.world_size)
+            if not self.context.is_main:
+                return {}
+        return self._execution.state(env.rank, for_saving=True) | generators
+
     def _resume(self) -> None:
-        """Take up weights, optimizer, generators and position of a checkpoint."""
+        """Take up weights, optimizer, generators and position of a checkpoint, whatever strategy has written it."""
         checkpoint = self.context.paths.resume_from
         assert checkpoint is not None
         progress = read_progress(checkpoint, verify_hashes=self.context.env.local_rank == 0)
-        tensors = training_tensors(self.model, self._optimizer)
-        generators = generator_states(self._device)
         rank = self.context.env.rank
+        tensors = self._execution.state(rank, for_saving=False)
+        generators = generator_states(self._device)
         if rank < progress.world_size:  # a rank that was not there before keeps the generator its seed gave it
             tensors |= {generator_name(rank, kind): state for kind, state in generators.items()}
         restore(checkpoint, tensors)
         set_generator_states(generators, self._device)
+        self._execution.after_restore()
         self._progress = progress.model_copy(update={"world_size": self.context.env.world_size})
         if self.context.is_main:
             self.context.events.emit(ResumedEvent, step=progress.step)

@@ -21,10 +21,11 @@ from apps.jobs.services.inputs import ResolvedInputs, resolve_inputs
 from apps.jobs.services.lifecycle import announce, lock_job
 from apps.projects.models import Project
 from apps.projects.services import writable_project
-from workers.contract.elastic import UnevenShare, node_counts
+from workers.contract.distribution import DistributionError
+from workers.contract.elastic import UnevenShare, node_counts, spec_on
 from workers.contract.generation import GenerateSpec
 from workers.contract.jobs import JOB_KINDS, Resources
-from workers.contract.training import TrainSpec
+from workers.contract.training import TrainSpec, check_distribution
 from workers.contract.upgrades import load_spec
 
 MAX_PRIORITY = 1000
@@ -130,10 +131,20 @@ def validate_resources(document: dict[str, Any], spec: TrainSpec | GenerateSpec)
     if not pool.fits(num_nodes=resources.fewest, slots_per_node=resources.slots_per_node):
         raise _too_much(pool, resources, capacities)
     try:
-        node_counts(resources, spec)
+        counts = node_counts(resources, spec)
     except UnevenShare as error:
         raise InvalidInput(f"{error}.", field=f"resources.{error.field}") from error
+    if isinstance(spec, TrainSpec):
+        for count in counts:
+            _check_distribution(spec_on(spec, nodes=resources.nodes, num_nodes=count), count * resources.slots_per_node)
     return resources
+
+
+def _check_distribution(spec: TrainSpec, world_size: int) -> None:
+    try:
+        check_distribution(spec, world_size=world_size)
+    except DistributionError as error:
+        raise InvalidInput(f"{error}.", field=f"spec.{error.field}") from error
 
 
 def _too_much(pool: PoolCapacity, resources: Resources, capacities: dict[str, PoolCapacity]) -> InvalidInput:

@@ -1,26 +1,9 @@
-"""The tensors that make up a run's state: weights, optimizer moments, random generators."""
+"""The state of a rank's random generators, by name."""
 
 import torch
 import torch.distributed as dist
-from torch import nn
 
 from workers.runtime.checkpoint import Tensors
-from workers.runtime.optimizer import named_state
-
-
-def training_tensors(model: nn.Module, optimizer: torch.optim.AdamW) -> Tensors:
-    """Return the live weights, buffers and optimizer state by name; copying into them restores the run."""
-    return {f"model.{name}": tensor for name, tensor in model_tensors(model).items()} | {
-        f"optimizer.{name}": tensor for name, tensor in named_state(model, optimizer).items()
-    }
-
-
-def model_tensors(model: nn.Module) -> Tensors:
-    """Return the live weights and persistent buffers; tied weights appear once, under their first name."""
-    persistent = model.state_dict()
-    tensors: Tensors = dict(model.named_parameters())
-    tensors |= {name: buffer for name, buffer in model.named_buffers() if name in persistent}
-    return {name: tensor.detach() for name, tensor in tensors.items()}
 
 
 def generator_states(device: torch.device) -> Tensors:
