@@ -66,7 +66,7 @@ def join_process_group(
 
 def make_checkpoint_group() -> dist.ProcessGroup:
     """Return a group of all ranks on the CPU, for collectives that run in a thread beside the training's."""
-    group: dist.ProcessGroup = dist.new_group(backend="gloo", timeout=timedelta(seconds=COLLECTIVE_TIMEOUT_S))
+    group: dist.ProcessGroup = dist.new_group(backend="gloo")
     return group
 
 

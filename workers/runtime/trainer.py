@@ -48,6 +48,7 @@ class Trainer:
         self.config.architectures = [type(model).__name__]
         self.num_parameters = count_parameters(model)
         flops = flops_per_token(model, spec.data.context_length)
+        self._progress = Progress(step=0, position=0, tokens=0, world_size=context.env.world_size)
         self._execution = parallelise(
             spec, context, model, dtype=dtype, timer=self._timer, on_last_bucket=self._mark_last_bucket
         )
@@ -63,7 +64,6 @@ class Trainer:
         self._validator = Validator(spec, data.validation, context)
         gang = Gang(context.env, make_checkpoint_group()) if self._execution.is_sharded else None
         self._checkpointer = Checkpointer(context.paths.output, spec.checkpoint, context.events, gang=gang)
-        self._progress = Progress(step=0, position=0, tokens=0, world_size=context.env.world_size)
         if context.paths.resume_from is not None:
             self._resume()
         self._report = StepReport(spec, context, flops_per_token=flops, data_size=self._mesh.data_size, dtype=dtype)
