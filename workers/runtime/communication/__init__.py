@@ -1,0 +1,1 @@
+"""What replicas of a model exchange, and when: compressed gradients, local training, asynchrony, averaged weights."""
