@@ -15,7 +15,9 @@ import torch.distributed as dist
 
 _TIMEOUT_S = 90
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["torch.nn.parallel", "tests.runtime.gloo", "workers.runtime.preload"])
+_CONTEXT.set_forkserver_preload(
+    ["__main__", "pytest", "torch.nn.parallel", "torch.distributed.nn", "tests.runtime.gloo", "torch._dynamo"]
+)
 
 ResultT = TypeVar("ResultT")
 
