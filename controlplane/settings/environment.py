@@ -60,6 +60,7 @@ SETTINGS = (
     Setting("COX_TOKEN", "what `cox login` stored", "client", "API token of `cox` and the Python client."),
     Setting("COX_JOIN_TOKEN", "", "agent", "Join token of `cox worker start`, for its first start alone."),
     Setting("COX_CACHE_GIB", "50", "agent", "Room for fetched datasets, models and checkpoints on the node."),
+    Setting("COX_RUNTIME_CACHE_GIB", "50", "agent", "Room for tokenizers and packed data that jobs share on the node."),
     Setting("COX_STOP_GRACE_S", "300", "agent", "Seconds a job asked to stop may take before SIGTERM, then SIGKILL."),
     Setting("COX_RANK_STOPPED_S", "15", "agent", "Seconds a rank may be stopped by a signal (SIGSTOP); 0: for ever."),
     Setting("COX_RANK_STALLED_S", "120", "agent", "Seconds ranks may be silent within a training step; 0: for ever."),

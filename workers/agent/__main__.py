@@ -32,8 +32,7 @@ def seconds(name: str, default: float, *, least: float = 0.0) -> float:
     return number
 
 
-def parse(argv: list[str] | None = None) -> AgentSettings:
-    """Read the command line."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m workers.agent", description="Run this machine as a node.")
     parser.add_argument("--server", required=True, metavar="URL", help="the control plane")
     parser.add_argument("--join-token-file", type=Path, metavar="FILE", help="needed until the node has joined")
@@ -52,10 +51,27 @@ def parse(argv: list[str] | None = None) -> AgentSettings:
         metavar="N",
         help="room for datasets and models (default: $COX_CACHE_GIB, else 50)",
     )
+    parser.add_argument(
+        "--runtime-cache-gib",
+        type=float,
+        default=os.environ.get("COX_RUNTIME_CACHE_GIB", "50"),
+        metavar="N",
+        help="room for tokenizers and packed data (default: $COX_RUNTIME_CACHE_GIB, else 50)",
+    )
     parser.add_argument("--rank-user", metavar="NAME", help="Unix user the ranks run as, when the agent is root")
     parser.add_argument(
         "--forkserver-arg", action="append", default=[], metavar="ARG", help="passed on to workers.runtime.forkserver"
     )
+    return parser
+
+
+def parse(argv: list[str] | None = None) -> AgentSettings:
+    """Read the command line, and the environment for what it does not say.
+
+    Raises:
+        ValueError: a variable of the environment is no number.
+    """
+    parser = _parser()
     options = parser.parse_args(argv)
     if options.slots is not None and options.slots < 1:
         parser.error("--slots must be at least 1")
@@ -69,6 +85,7 @@ def parse(argv: list[str] | None = None) -> AgentSettings:
         slots=options.slots,
         device=options.device,
         cache_bytes=int(options.cache_gib * GIB),
+        runtime_cache_bytes=int(options.runtime_cache_gib * GIB),
         collective_timeout_s=seconds("COX_COLLECTIVE_TIMEOUT_S", 600.0, least=1.0),
         timing=Timing(
             stop_wish_s=seconds("COX_STOP_GRACE_S", Timing.stop_wish_s),

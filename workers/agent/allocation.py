@@ -24,6 +24,7 @@ from workers.agent.inbox import Inbox
 from workers.agent.launch import AllocationPaths, NodeFacts, local_ranks, plan_launch
 from workers.agent.outcome import LastWords, RankExit, Verdict, judge
 from workers.agent.reports import LaneContext, Reporter
+from workers.agent.runtime_cache import RuntimeCache
 from workers.agent.settings import Timing
 from workers.agent.state import Phase, StateFile
 from workers.agent.supervision import Supervisor
@@ -57,6 +58,7 @@ class NodeServices:
 
     api: NodeApi
     cache: InputCache
+    runtime_cache: RuntimeCache
     warm: WarmRanks
     facts: NodeFacts
     address: str
@@ -135,6 +137,7 @@ class Allocation:
             if self._port is not None:
                 self._port.release()
             self._on_done(self.id)
+        self._services.runtime_cache.trim()
 
     def _live(self) -> bool:
         """Run it all; True when nothing is left to tell the server."""

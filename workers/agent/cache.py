@@ -102,10 +102,6 @@ class InputCache:
                 )
             done_bytes += file.size_bytes
             on_progress(FetchProgress(done_bytes, total_bytes))
-        if (
-            ref.role == "checkpoint"
-        ):  # the runtime takes no checkpoint without its manifest, which is not a file of the set
-            (directory / "manifest.json").write_text(Manifest(files=ref.files).model_dump_json(), encoding="utf-8")
         _write_manifest(directory, ref)
         directory.rename(self._sets / ref.digest)
 
@@ -114,7 +110,7 @@ class InputCache:
         with self._lock:
             pinned = set().union(*self._pins.values())
         sets = sorted(self._sets.iterdir(), key=lambda path: path.stat().st_mtime)
-        sizes = {path: _size_bytes(path) for path in sets}
+        sizes = {path: size_of_tree(path) for path in sets}
         excess_bytes = sum(sizes.values()) + needed_bytes - self._limit_bytes
         for path in sets:
             if excess_bytes <= 0:
@@ -144,8 +140,9 @@ def _check_paths(ref: InputRef) -> None:
         seen.add(file.path)
 
 
-def _size_bytes(directory: Path) -> int:
-    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+def size_of_tree(directory: Path) -> int:
+    """Bytes of all files below ``directory``; links are not followed."""
+    return sum(Path(folder, name).lstat().st_size for folder, _, names in os.walk(directory) for name in names)
 
 
 class _Download:

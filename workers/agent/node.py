@@ -13,6 +13,7 @@ from workers.agent.heartbeat import Heartbeat
 from workers.agent.identity import CannotJoin, Identity
 from workers.agent.launch import NodeFacts, inherit_env
 from workers.agent.registry import Registry
+from workers.agent.runtime_cache import RuntimeCache
 from workers.agent.settings import AgentSettings
 from workers.agent.warm import WarmRanks
 from workers.contract.node_api import JoinReply
@@ -64,6 +65,7 @@ class Node:
         services = NodeServices(
             api=self._api,
             cache=InputCache(self.settings.cache_dir, limit_bytes=self.settings.cache_bytes, api=self._api),
+            runtime_cache=RuntimeCache(self.settings.runtime_cache_dir, limit_bytes=self.settings.runtime_cache_bytes),
             warm=self._warm,
             facts=self._facts(),
             address=self._address,
@@ -114,7 +116,7 @@ class Node:
             device_kind=self._devices[0].kind,
             cpu_count=os.cpu_count() or 1,
             num_slots=len(self._devices),
-            runtime_cache=self.settings.cache_dir / "runtime",
+            runtime_cache=self.settings.runtime_cache_dir,
             interface=find_interface(self._address),
             inherited_env=self._warm.env,
             rank_user=self.settings.rank_user,

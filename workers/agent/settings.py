@@ -55,6 +55,9 @@ class AgentSettings:
     slots: int | None = None
     device: DeviceChoice = "auto"
     cache_bytes: int = 50 * GIB
+    """Room for inputs."""
+    runtime_cache_bytes: int = 50 * GIB
+    """Room for what the runtime makes of them: tokenizers and packed data."""
     collective_timeout_s: float = 600.0
     """How long a rank waits for its peers in a collective."""
     rank_user: str | None = None
@@ -70,5 +73,10 @@ class AgentSettings:
 
     @property
     def cache_dir(self) -> Path:
-        """Inputs by digest, and the runtime's own cache."""
+        """Inputs by digest, and below it the runtime's own cache."""
         return self.data_dir / "cache"
+
+    @property
+    def runtime_cache_dir(self) -> Path:
+        """Tokenizers and packed data."""
+        return self.cache_dir / "runtime"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.runtime.ranks import Launcher, Run, tiny_train_spec
+from workers.agent.runtime_cache import RuntimeCache
 from workers.contract.run import PhaseEvent
 
 pytestmark = pytest.mark.gloo
@@ -72,6 +73,21 @@ def test_preparation_that_was_killed_leaves_nothing_that_is_taken_for_whole(
     run = launcher.run(tiny_train_spec(steps=1), cache_dir=str(cache), dataset_dir=str(large))
     assert run.codes == [0], run.stderr()
     assert len([name for name in _entries(cache, "streams") if not name.startswith(".tmp")]) == 1
+
+
+def test_entry_of_a_running_job_is_not_evicted_and_that_of_an_ended_one_is(launcher: Launcher, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    owner = RuntimeCache(cache, limit_bytes=0)
+    spec = tiny_train_spec(steps=100_000, checkpoint={"every_steps": 100_000})
+    run = launcher.start(spec, world_size=2, cache_dir=str(cache))
+    run.await_step(1)
+    owner.trim()
+    assert len(_entries(cache, "tokenizers")) == len(_entries(cache, "streams")) == 1
+    for rank in (0, 1):
+        run.kill(rank)
+    run.wait()
+    owner.trim()
+    assert _entries(cache, "tokenizers") == _entries(cache, "streams") == []
 
 
 def test_progress_of_preparation_rises_to_the_end(launcher: Launcher, tmp_path: Path) -> None:

@@ -97,12 +97,10 @@ class _Preparation:
         )
 
     def _make_once(self, directory: Path, make: Callable[[Path], None]) -> None:
-        if directory.exists():
-            os.utime(directory)  # the cache's owner drops what was used longest ago
-            return
-        with _lock(self._cache / "locks" / f"{directory.name}.lock", self._context.stop.raise_if_wished):
-            if not directory.exists():
-                publish(directory, make)
+        while not _hold(directory):
+            with _lock(self._cache / "locks" / f"{directory.name}.lock", self._context.stop.raise_if_wished):
+                if not directory.exists():
+                    publish(directory, make)
 
     def _train_tokenizer(self, directory: Path, vocab_size: int) -> None:
         report = self._progress("tokenizer")
@@ -152,6 +150,28 @@ class _Preparation:
                 self._context.stop.raise_if_wished()
 
         return report
+
+
+def _hold(directory: Path) -> bool:
+    """Take an entry for the rest of this process' life, and say that it was used now; False when there is none.
+
+    The cache's owner drops what was used longest ago, but nothing that a process holds: the descriptor with the shared
+    lock is left open on purpose.
+    """
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    try:
+        is_there = os.path.samestat(os.fstat(fd), directory.stat())
+    except FileNotFoundError:  # dropped between the two calls
+        is_there = False
+    if is_there:
+        os.utime(directory)
+    else:
+        os.close(fd)
+    return is_there
 
 
 @contextmanager
