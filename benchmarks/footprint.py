@@ -1,4 +1,4 @@
-"""Time from `cox up` to ready on an existing data directory, and memory (PSS) of the idle stack."""
+"""Time from `cox up` to ready on an existing data directory, and memory (PSS) of the idle stack with its supervisor."""
 
 import tempfile
 import time
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.lab import connect, down, up
 from benchmarks.results import repeat_option, say, spread
-from coxswain.stack.memory import descendants, group_pss_mib
+from coxswain.stack.memory import descendants, group_pss_mib, process_pss_mib
 
 _SETTLE_S = 20
 
@@ -31,6 +31,7 @@ def main() -> None:
             agent = lab.processes()["agent"]
             fork_servers = sum(group_pss_mib(child) or 0 for child in descendants(agent)[1:])
             memory["agent"] = round(memory["agent"] - fork_servers, 1)
+            memory["supervisor"] = round(process_pss_mib(lab.supervisor_pid()) or 0, 1)
             total = sum(memory.values())
         finally:
             down(data_dir)

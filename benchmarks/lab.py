@@ -38,6 +38,15 @@ class Lab:
         """Process ids of the stack's parts by name."""
         return {row["name"]: row["pid"] for row in self.status()["processes"]}
 
+    def supervisor_pid(self) -> int:
+        """Process id of `cox up` itself."""
+        from coxswain.stack.paths import StackPaths
+        from coxswain.stack.state import load_state
+
+        supervisor = load_state(StackPaths(self.data_dir).state).supervisor
+        assert supervisor is not None, "the stack does not run"
+        return supervisor.pid
+
     def status(self) -> Any:
         """What ``cox status --json`` says."""
         answer = subprocess.run(
@@ -111,6 +120,31 @@ def connect(data_dir: Path) -> Lab:
     lab = Lab(data_dir, url, Client(url, token), token)
     wait_for_warm_ranks(lab)
     return lab
+
+
+@contextlib.contextmanager
+def cold_node(lab: Lab, *, pool: str) -> Iterator[None]:
+    """Run a second agent, alone in ``pool``, whose fork server cannot start: each of its ranks starts cold."""
+    from coxswain.stack.paths import StackPaths
+
+    paths = StackPaths(lab.data_dir)
+    command = [
+        sys.executable, "-m", "workers.agent", "--server", lab.url, "--name", pool, "--pool", pool, "--slots", "2",
+        "--device", "cpu", "--join-token-file", str(paths.secrets / "join-token"),
+        "--data-dir", str(lab.data_dir.parent / pool),
+        "--forkserver-arg=--preload", "--forkserver-arg=os:no_such_function",
+    ]  # fmt: skip
+    agent = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not any(node["name"] == pool for node in lab.get("nodes")["results"]):
+            if time.monotonic() > deadline:
+                raise TimeoutError("the second agent did not join")
+            time.sleep(0.5)
+        yield
+    finally:
+        agent.terminate()
+        agent.wait(timeout=60)
 
 
 def wait_for_warm_ranks(lab: Lab, *, timeout_s: float = 120) -> None:

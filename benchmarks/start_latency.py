@@ -1,6 +1,7 @@
 """Submit to the end of the first training step: warm ranks, cached data, against bare torchrun in the same run.
 
-Then from the death of a rank (SIGKILL) to the next training step of the attempt that follows.
+Then from the death of a rank (SIGKILL) to the next training step of the attempt that follows, and the start again with
+cold ranks.
 """
 
 import os
@@ -10,7 +11,7 @@ import time
 from pathlib import Path
 
 from benchmarks.bare import torchrun
-from benchmarks.lab import Lab, open_lab, stdlib_files, wait_for_warm_ranks
+from benchmarks.lab import Lab, cold_node, open_lab, stdlib_files, wait_for_warm_ranks
 from benchmarks.results import repeat_option, say, spread
 
 SPEC = {
@@ -23,11 +24,14 @@ SPEC = {
 LONG = {**SPEC, "steps": 5_000, "micro_batch_size": 2, "checkpoint": {"every_steps": 10}}
 
 
-def submit_to_first_step_s(lab: Lab, name: str) -> float:
+def submit_to_first_step_s(lab: Lab, name: str, *, pool: str = "default") -> float:
     """Seconds from sending the POST to the end of step 1, by one machine's clock."""
     started = time.time()
-    job = lab.client.jobs.submit(SPEC, name=name, slots_per_node=2)
+    job = lab.client.jobs.submit(SPEC, name=name, slots_per_node=2, pool=pool)
     lab.client.jobs.wait(job.id, timeout_s=120)
+    is_warm = all(allocation["is_warm"] for allocation in lab.last_attempt(job.id)["allocations"])
+    if is_warm != (pool == "default"):
+        raise RuntimeError(f"the ranks of {name} were {'warm' if is_warm else 'cold'}")
     return float(lab.points(job.id, "loss")["times_us"][0]) / 1e6 - started
 
 
@@ -52,6 +56,22 @@ def recovery_s(lab: Lab, name: str) -> float:
     return resumed_at - killed
 
 
+def cold_start(lab: Lab, text: Path, folder: Path, *, repeat: int) -> None:
+    """Compare ranks that do not come from the fork server with torchrun, alternating."""
+    cold: list[float] = []
+    bare: list[float] = []
+    with cold_node(lab, pool="cold"):
+        submit_to_first_step_s(lab, "fills-the-cold-cache", pool="cold")
+        for number in range(repeat):
+            cold.append(submit_to_first_step_s(lab, f"cold-{number}", pool="cold"))
+            bare.append(torchrun(SPEC, dataset=text, folder=folder).first_step_s())
+    more_s = spread(cold)["median"] - spread(bare)["median"]
+    say(
+        "cold_start", submit_to_first_step_s=spread(cold), torchrun_to_first_step_s=spread(bare),
+        more_than_torchrun_s=round(more_s, 3),
+    )  # fmt: skip
+
+
 def main() -> None:
     """Measure both, the bare runs in between."""
     repeat = repeat_option(__doc__, default=10)
@@ -72,6 +92,7 @@ def main() -> None:
         say("start", submit_to_first_step_s=spread(warm), torchrun_to_first_step_s=spread(bare), ratio=round(ratio, 3))
         wait_for_warm_ranks(lab)
         say("recovery", kill_to_next_step_s=spread([recovery_s(lab, f"kill-{n}") for n in range(max(1, repeat // 2))]))
+        cold_start(lab, text, folder, repeat=max(1, repeat // 2))
 
 
 if __name__ == "__main__":

@@ -29,15 +29,18 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def process_pss_mib(pid: int) -> float | None:
+    """Proportional set size of one process in MiB, 0 when it has ended; None when it may not be read."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except FileNotFoundError:
+        return 0.0
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0) / 1024
+
+
 def group_pss_mib(pid: int) -> float | None:
     """Proportional set size of the process and its descendants in MiB; None when they may not be read."""
-    total_kib = 0
-    for member in descendants(pid):
-        try:
-            lines = Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return None
-        total_kib += next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
-    return total_kib / 1024
+    sizes = [process_pss_mib(member) for member in descendants(pid)]
+    return None if None in sizes else sum(size for size in sizes if size is not None)
