@@ -9,10 +9,13 @@ collectives in a process group of their own; no directory need be shared between
 and the checkpoint is all parts together.
 """
 
+import errno
+import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +40,7 @@ _NAME = re.compile(r"step-(\d{9})")
 _PROGRESS_NAME = "progress.json"
 OPTIONAL = ("extension.", "rank.")
 """How the names begin of what extensions keep, replicated and by rank."""
+_FULL_BYTES = 1 << 20  # what a disk may have left that has just refused a write
 
 
 class Progress(BaseModel):
@@ -154,7 +158,8 @@ class Checkpointer:
         written = response.upload_completion if isinstance(response, AsyncSaveResponse) else response
 
         def finish(directory: Path) -> Manifest | None:
-            written.result()  # everybody has written: the last thing it does is to agree on the metadata
+            with _full_disk_named(temporary):
+                written.result()  # everybody has written: the last thing it does is to agree on the metadata
             return _publish_part(directory, temporary, snapshot, gang) if gang.is_leader else None
 
         return self._executor.submit(self._publish, snapshot, finish)
@@ -227,10 +232,23 @@ class Checkpointer:
             shutil.rmtree(path, ignore_errors=True)
 
 
+@contextmanager
+def _full_disk_named(directory: Path) -> Iterator[None]:
+    """Raise the errno of a full disk for torch's writer, which says only that a position is unexpected."""
+    try:
+        yield
+    except BaseException as error:  # DCP's own exception is a BaseException
+        disk = os.statvfs(directory)
+        if disk.f_bavail * disk.f_frsize < _FULL_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory)) from error
+        raise
+
+
 def _write_alone(final: Path, snapshot: Snapshot) -> Manifest:
     def write(directory: Path) -> None:
         writer = FileSystemWriter(directory, single_file_per_rank=True, thread_count=1)
-        save(dict(snapshot.tensors), storage_writer=writer, no_dist=True)
+        with _full_disk_named(directory):
+            save(dict(snapshot.tensors), storage_writer=writer, no_dist=True)
         _write_progress(directory, snapshot)
 
     return publish(final, write)
