@@ -19,7 +19,7 @@ from apps.core import events
 from apps.core.clock import db_now
 from apps.core.errors import InvalidInput, NotFound
 from workers.contract import CONTRACT_VERSION
-from workers.contract.node_api import LEASE_S, DeviceInfo, HeartbeatRequest, JoinRequest
+from workers.contract.node_api import HEARTBEAT_S, LEASE_S, DeviceInfo, HeartbeatRequest, JoinRequest
 
 SUPPORTED_CONTRACTS = frozenset({CONTRACT_VERSION, CONTRACT_VERSION - 1} - {0})
 
@@ -269,10 +269,13 @@ def is_alive(node: Node, *, now: datetime) -> bool:
 
 
 def placeable_devices() -> QuerySet[Device]:
-    """Select slots of nodes that are alive and take new jobs, whether free or not."""
+    """Select slots of nodes that beat and take new jobs, whether free or not.
+
+    A node that has missed two heartbeats keeps what it has until its lease runs out, but would most likely not claim.
+    """
     return Device.objects.filter(
         removed_at=None,
         node__lost_at=None,
         node__is_draining=False,
-        node__last_seen_at__gt=Now() - timedelta(seconds=LEASE_S),
+        node__last_seen_at__gt=Now() - timedelta(seconds=2 * HEARTBEAT_S),
     ).annotate(pool_id=F("node__pool_id"))

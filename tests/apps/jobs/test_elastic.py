@@ -131,6 +131,15 @@ def test_job_waits_for_ranks_that_are_about_to_end_but_not_for_a_silent_node(joi
     assert Attempt.objects.order_by("number").last().num_nodes == 1  # type: ignore[union-attr]
 
 
+def test_nothing_is_offered_to_a_node_that_has_gone_silent(join: Join, queue: Submit) -> None:
+    join("n1", slots=1)
+    silent = join("n2", slots=2)
+    job = queue(nodes=2, min_nodes=1)
+    silence(silent.node, 11)
+    assert run_pass().placed == [job.pk]
+    assert Attempt.objects.get().num_nodes == 1
+
+
 def test_too_few_nodes_for_the_least_size_wait(join: Join, queue: Submit) -> None:
     agents = [join(f"n{number}", slots=1) for number in (1, 2, 3)]
     job = queue(nodes=3, min_nodes=2, passes=2)

@@ -10,7 +10,7 @@ from tests.live.api import Api, Json, stdlib_files
 from tests.live.network import open_network
 from tests.live.stack import LiveStack
 
-NUM_STEPS = 60
+NUM_STEPS = 240
 
 
 @pytest.fixture(scope="package")
@@ -19,10 +19,11 @@ def cluster() -> Iterator[LiveStack]:
     network = open_network()
     try:
         hosts = [network.add_host(name) for name in ("n1", "n2", "n3")]
+        settings = {"COX_ELASTIC_COOLDOWN_S": "2"}
         with tempfile.TemporaryDirectory(prefix="cox-nodes-") as folder:
             root = Path(folder)
             root.chmod(0o711)  # Postgres enters it as another account when the tests run as root
-            live = LiveStack(root / "data", hosts=hosts, gateway=network.gateway)
+            live = LiveStack(root / "data", hosts=hosts, gateway=network.gateway, settings=settings)
             try:
                 live.start_all(with_agent=False)
                 live.start_agents(["n1", "n2"])
@@ -50,7 +51,7 @@ def spec(api: Api) -> Json:
         "micro_batch_size": 4,
         "gradient_accumulation": 3,
         "precision": "fp32",
-        "checkpoint": {"every_steps": 10, "keep_last": 2, "keep_best": False},
+        "checkpoint": {"every_steps": 20, "keep_last": 2, "keep_best": False},
     }
 
 
