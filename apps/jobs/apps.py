@@ -11,7 +11,7 @@ class JobsConfig(AppConfig):
         """Say what jobs keep from being deleted, and what the scheduler sends to the control queue."""
         from apps.core import periodic
         from apps.datasets import references as dataset_references
-        from apps.jobs.models import Attempt, Checkpoint
+        from apps.jobs.models import Allocation, Attempt, Checkpoint, Job
         from apps.jobs.selectors import jobs_reading_dataset, jobs_reading_version
         from apps.jobs.state import AttemptState
         from apps.jobs.tasks import HOUSEKEEPING_TASK
@@ -20,6 +20,8 @@ class JobsConfig(AppConfig):
         from apps.storage.tasks import COLLECT_TASK
 
         count_only(Checkpoint, lambda: Q(deleted_at=None))
+        count_only(Job, lambda: Q(deleted_at=None))
+        count_only(Allocation, lambda: Q(attempt__job__deleted_at=None))
         # a model that was reported and not made a version dies with its attempt
         count_only(Attempt, lambda: ~Q(state=AttemptState.ENDED))
         dataset_references.refuse_deletion_while(jobs_reading_dataset)

@@ -50,6 +50,8 @@ class Job(Record):
     dataset_version = models.ForeignKey(DatasetVersion, null=True, on_delete=models.PROTECT, related_name="jobs")
     input_version = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT, related_name="used_by_jobs")
     output_version = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT, related_name="made_by_jobs")
+    source_file_set = models.ForeignKey(FileSet, null=True, on_delete=models.PROTECT, related_name="script_jobs")
+    """Files that were sent for a script: an archive or a bundle, and the uncommitted changes."""
     output_model_name = models.CharField(max_length=63, blank=True)
     step = models.BigIntegerField(default=0)
     total_steps = models.BigIntegerField(default=0)
@@ -203,6 +205,8 @@ class Allocation(Record):
     pids = ArrayField(models.IntegerField(), default=list)
     exit_codes = ArrayField(models.IntegerField(), default=list)
     outcome = models.CharField(max_length=12, choices=AttemptOutcome, blank=True)
+    output_file_set = models.ForeignKey(FileSet, null=True, on_delete=models.PROTECT, related_name="allocations")
+    """What a script left in ``$COX_OUTPUT`` on this node."""
     claimed_at = models.DateTimeField(null=True)
     released_at = models.DateTimeField(null=True)
     """When its devices became free: its ranks are known to be gone."""

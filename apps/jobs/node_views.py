@@ -66,6 +66,14 @@ class InputFileView(NodeApiView):
         return file_response(request._request, file)
 
 
+class SecretsView(NodeApiView):
+    """The credentials of the allocation's job."""
+
+    def get(self, request: Request, allocation_id: UUID) -> Response:
+        """Answer with the secrets that the spec names; that they were handed out is recorded."""
+        return _reply(services.hand_out_secrets(allocation=_current(request, allocation_id)))
+
+
 class UploadsView(NodeApiView):
     """Files that the allocation's ranks made."""
 

@@ -25,6 +25,7 @@ def open_allocations(node_id: UUID) -> QuerySet[Allocation]:
             "attempt__job__dataset_version__file_set",
             "attempt__job__input_version__model",
             "attempt__job__input_version__file_set",
+            "attempt__job__source_file_set",
             "attempt__resume_checkpoint__file_set",
         )
         .order_by("id")
@@ -68,6 +69,9 @@ def inputs_of(attempt: Attempt) -> tuple[InputRef, ...]:
         inputs.append(
             InputRef(role="model", name=str(job.input_version), digest=file_set.digest, files=file_refs(file_set))
         )
+    if job.source_file_set is not None:
+        source = job.source_file_set
+        inputs.append(InputRef(role="source", name="source", digest=source.digest, files=file_refs(source)))
     if attempt.resume_checkpoint is not None:
         checkpoint = attempt.resume_checkpoint
         inputs.append(
@@ -86,4 +90,5 @@ def input_file_sets(attempt: Attempt) -> list[FileSet]:
     """Return what a node may read for this attempt."""
     job = attempt.job
     owners = (job.dataset_version, job.input_version, attempt.resume_checkpoint)
-    return [owner.file_set for owner in owners if owner is not None]
+    sets = [owner.file_set for owner in owners if owner is not None]
+    return [*sets, *([job.source_file_set] if job.source_file_set is not None else [])]

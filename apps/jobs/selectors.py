@@ -64,6 +64,7 @@ def current_allocation(*, allocation_id: UUID, node_id: UUID) -> Allocation:
         "attempt__job__workspace",
         "attempt__job__dataset_version__file_set",
         "attempt__job__input_version__file_set",
+        "attempt__job__source_file_set",
         "attempt__resume_checkpoint__file_set",
     )
     allocation = rows.filter(pk=allocation_id, node_id=node_id).first()
@@ -93,12 +94,28 @@ def queued_in_pool(pool: str) -> QuerySet[Job]:
 
 
 def files_of(job: Job) -> QuerySet[FileSetEntry]:
-    """Select the files of a job's model and of its living checkpoints."""
+    """Select the files of a job's model, of its living checkpoints, and what its newest attempt with output left."""
     file_sets = Checkpoint.objects.filter(job=job, deleted_at=None).values("file_set_id")
     made = Q(file_set_id__in=file_sets)
     if job.output_version is not None:
         made |= Q(file_set_id=job.output_version.file_set_id)
+    made |= Q(file_set_id__in=[file_set for file_set, _ in _outputs(job.pk)])
     return FileSetEntry.objects.filter(made).select_related("artifact").order_by("id")
+
+
+def output_nodes(job_id: UUID) -> dict[UUID, int]:
+    """Return the node rank that left each set of output files."""
+    return {file_set: node_rank for file_set, node_rank in reversed(_outputs(job_id))}
+
+
+def _outputs(job_id: UUID) -> list[tuple[UUID, int]]:
+    """List sets of output files by node rank, of the newest attempt that left any."""
+    rows = Allocation.objects.filter(attempt__job_id=job_id, output_file_set__isnull=False)
+    newest = rows.order_by("-attempt__number").values_list("attempt_id", flat=True).first()
+    if newest is None:
+        return []
+    found = rows.filter(attempt_id=newest).order_by("node_rank").values_list("output_file_set_id", "node_rank")
+    return [(file_set, node_rank) for file_set, node_rank in found if file_set is not None]
 
 
 def checkpoint_steps(job_id: UUID) -> dict[UUID, int]:

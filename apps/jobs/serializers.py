@@ -202,8 +202,11 @@ class JobFileSerializer(serializers.ModelSerializer[FileSetEntry]):
         read_only_fields = fields
 
     def get_kind(self, entry: FileSetEntry) -> str:
-        """Return ``model``, or ``checkpoint <step>``."""
+        """Return ``model``, ``checkpoint <step>``, or ``output`` (``output of node <rank>`` beyond the first)."""
         steps: dict[Any, int] = self.context["checkpoint_steps"]
+        nodes: dict[Any, int] = self.context["output_nodes"]
+        if (node_rank := nodes.get(entry.file_set_id)) is not None:
+            return f"output of node {node_rank}" if node_rank else "output"
         step = steps.get(entry.file_set_id)
         return "model" if step is None else f"checkpoint {step}"
 

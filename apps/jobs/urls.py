@@ -39,6 +39,7 @@ node_urlpatterns = [
     path(f"{_ALLOCATION}/claim", node_views.ClaimView.as_view(), name="node-claim"),
     path(f"{_ALLOCATION}/report", node_views.ReportView.as_view(), name="node-report"),
     path(f"{_ALLOCATION}/files/<sha256:sha256>", node_views.InputFileView.as_view(), name="node-file"),
+    path(f"{_ALLOCATION}/secrets", node_views.SecretsView.as_view(), name="node-secrets"),
     path(f"{_ALLOCATION}/uploads", node_views.UploadsView.as_view(), name="node-uploads"),
     path(f"{_UPLOAD}/parts/<int:number>", node_views.UploadPartView.as_view(), name="node-upload-part"),
     path(f"{_UPLOAD}/finalise", node_views.FinaliseUploadView.as_view(), name="node-upload-finalise"),

@@ -119,9 +119,10 @@ class JobViewSet(ListModelMixin, RetrieveModelMixin, GenericViewSet[Job]):
     @extend_schema(responses=JobFileSerializer(many=True))
     @action(detail=True, filter_backends=(), filterset_class=None)
     def artifacts(self, request: Request, pk: UUID) -> Response:
-        """List the files of its model and of its living checkpoints."""
+        """List the files of its model, of its living checkpoints, and what a script left as output."""
         job = self.get_object()
-        context = {"checkpoint_steps": selectors.checkpoint_steps(job.pk)}
+        steps, nodes = selectors.checkpoint_steps(job.pk), selectors.output_nodes(job.pk)
+        context = {"checkpoint_steps": steps, "output_nodes": nodes}
         return self._page(JobFileSerializer, selectors.files_of(job), context)
 
     @extend_schema(

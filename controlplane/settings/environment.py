@@ -51,6 +51,9 @@ SETTINGS = (
     Setting(
         "COX_SERVER_PATHS", "", "server", "Comma-separated directories that datasets may be created from in place."
     ),
+    Setting(
+        "COX_GIT_PROTOCOLS", "https,ssh", "server", "Comma-separated protocols that scripts may be fetched by from git."
+    ),
     Setting("COX_DATA_DIR", "the user's data directory", "stack", "Everything that `cox up` writes."),
     Setting("COX_PORT", "8700", "stack", "Port of the web server of `cox up`; cookies of two stacks differ by it."),
     Setting("COX_HOST", "127.0.0.1", "stack", "Address that the web server of `cox up` listens on."),

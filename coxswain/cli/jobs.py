@@ -38,6 +38,7 @@ def submit(
     max_nodes: Annotated[int | None, typer.Option(min=1, help="Elastic: grow to so many.")] = None,
     slots_per_node: Annotated[int | None, typer.Option(min=1, help="Ranks on each node.")] = None,
     priority: Annotated[int | None, typer.Option(help="Higher runs first.")] = None,
+    source: Annotated[Path | None, typer.Option(help="Folder to send as the source of a script.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow the job; exits with 3 unless it succeeds.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -48,8 +49,9 @@ def submit(
     request = _read_request(spec)
     resources = request.get("resources", {})
     with open_client(project) as client:
+        code = {"code": client.jobs.upload_source(source)} if source is not None else {}
         job = client.jobs.submit(
-            request["spec"],
+            request["spec"] | code,
             name=name or request.get("name") or spec.stem,
             pool=pool or resources.get("pool", "default"),
             nodes=nodes or resources.get("nodes", 1),

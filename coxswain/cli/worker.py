@@ -23,6 +23,11 @@ def start(
     data_dir: Annotated[Path | None, typer.Option(help="Where the node keeps its spool and its cache.")] = None,
     slots: Annotated[int | None, typer.Option(help="Default: one per GPU, else one per CPU core.", min=1)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    scripts_as_agent: Annotated[
+        bool,
+        typer.Option("--scripts-as-agent", help="Not as root: run script jobs as this user. Read the operator guide."),
+    ] = False,
+    script_python: Annotated[Path | None, typer.Option(help="Interpreter of script jobs.")] = None,
 ) -> None:
     """Run the agent of this machine until it is stopped."""
     from coxswain.stack.paths import default_data_dir
@@ -39,5 +44,9 @@ def start(
         command += ["--join-token-file", str(join_token_file)]
     if slots:
         command += ["--slots", str(slots)]
+    if scripts_as_agent:
+        command.append("--scripts-as-agent")
+    if script_python is not None:
+        command += ["--script-python", str(script_python)]
     environment = {key: value for key, value in os.environ.items() if key != "COX_JOIN_TOKEN"}
     os.execve(sys.executable, command, environment)  # noqa: S606 (the agent takes this process' place)

@@ -4,10 +4,12 @@ import builtins
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from coxswain.client.errors import ApiError, CoxswainError, JobDidNotSucceed, Unreachable
 from coxswain.client.models import Job, StreamBatch
+from coxswain.client.sources import upload_source
 from coxswain.client.transport import Json, Transport
 
 _POLL_WAIT_S = 20
@@ -55,6 +57,14 @@ class Jobs:
         }
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
         return Job.model_validate(self._transport.post("jobs", body, headers=headers))
+
+    def upload_source(self, folder: Path, *, project: str | None = None) -> Json:
+        """Send a folder as the source of a script job; the answer is the spec's ``code``.
+
+        Raises:
+            CoxswainError: the folder does not exist, or git fails in it.
+        """
+        return upload_source(self._transport, folder, project=project or self._default_project())
 
     def get(self, job_id: str) -> Job:
         """Read one job."""

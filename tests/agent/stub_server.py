@@ -33,6 +33,7 @@ from workers.contract.node_api import (
     Offer,
     Report,
     ReportReply,
+    SecretsReply,
     UploadReply,
     UploadRequest,
     Wish,
@@ -107,6 +108,7 @@ class ControlPlane:
         self.allocations: dict[UUID, Stored] = {}
         self.blobs: dict[str, bytes] = {}
         self.uploads: dict[UUID, Upload] = {}
+        self.secrets: dict[str, str] = {}
         self.part_puts: Counter[int] = Counter()
         self.is_down = False
         self.is_offering = True
@@ -194,7 +196,7 @@ class ControlPlane:
     def report(self, stored: Stored, body: bytes) -> ReportReply:
         report = REPORT_ADAPTER.validate_json(body)
         self._check_fence(stored, report.fence)
-        if report.type in {"checkpoint", "model"}:
+        if report.type in {"checkpoint", "model", "output"}:
             for file in report.manifest.files:
                 if file.sha256 not in self.blobs:
                     raise Problem(422, "file_missing")
@@ -323,6 +325,8 @@ class ControlPlane:
         if name == "uploads":
             self._check_fence(stored, stored.order.fence)
             return self._route_upload(rest, body)
+        if name == "secrets":
+            return name, SecretsReply(values=self.secrets)
         if name == "logs":
             return name, self.logs(stored, query, body)
         routes: dict[str, Callable[[Stored, bytes], BaseModel]] = {

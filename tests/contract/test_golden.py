@@ -32,6 +32,7 @@ MESSAGES: dict[str, TypeAdapter[object]] = {
     "report": TypeAdapter(node_api.Report),
     "metrics_batch": TypeAdapter(node_api.MetricsBatch),
     "mark_reply": TypeAdapter(node_api.MarkReply),
+    "secrets_reply": TypeAdapter(node_api.SecretsReply),
     "upload_request": TypeAdapter(node_api.UploadRequest),
     "upload_reply": TypeAdapter(node_api.UploadReply),
 }

@@ -1,13 +1,10 @@
 """The agent as another user of the operating system, who can read nothing that belongs to the server.
 
-A mount namespace of its own shows that user the interpreter and the code, wherever they lie (root's home, say), and
-nothing else changes: bytes can reach the agent through the API alone.
+Bytes can reach it through the API alone.
 """
 
 import os
-import shlex
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,29 +14,11 @@ import pytest
 
 from tests.live.api import Api, stdlib_files
 from tests.live.stack import LiveStack
+from tests.live.view import in_view, view_environment
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
-_CHECKOUT = Path(__file__).parents[2]
 _USER = "nobody"
-
-
-def as_other_user(folder: Path, command: list[str]) -> list[str]:
-    """The command that runs ``command``, an argument list of this Python, as ``nobody`` in its own mount namespace."""
-    places = {"python": sys.base_prefix, "packages": str(Path(sys.prefix) / "lib"), "code": str(_CHECKOUT)}
-    for name in places:
-        (folder / name).mkdir()
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    site = folder / "venv" / "lib" / version / "site-packages"
-    site.mkdir(parents=True)
-    (folder / "venv" / "bin").mkdir()
-    (folder / "venv" / "bin" / "python").symlink_to(folder / "python" / "bin" / version)
-    (folder / "venv" / "pyvenv.cfg").write_text(f"home = {folder / 'python' / 'bin'}\n")
-    (site / "tests.pth").write_text(f"{folder / 'code'}\n{folder / 'packages' / version / 'site-packages'}\n")
-    binds = [f"mount --bind {shlex.quote(source)} {shlex.quote(str(folder / name))}" for name, source in places.items()]
-    program = shlex.join([str(folder / "venv" / "bin" / "python"), *command])
-    identity = f"setpriv --reuid={_USER} --regid=nogroup --clear-groups --"
-    return ["unshare", "--mount", "sh", "-ec", "; ".join([*binds, f"exec {identity} {program}"])]
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +43,9 @@ def stack() -> Iterator[LiveStack]:
             command[command.index("--data-dir") + 1] = str(own)
             command[command.index("--join-token-file") + 1] = str(join_token)
             (folder / "view").mkdir()
-            view = as_other_user(folder / "view", command)
+            view = in_view(folder / "view", command, user=_USER)
             env = {key: value for key, value in agent.env.items() if key not in {"HOME", "VIRTUAL_ENV"}}
-            # An interpreter built with a shared library looks for it where it was installed, which is out of sight.
-            env |= {"HOME": str(own), "LD_LIBRARY_PATH": str(folder / "view" / "python" / "lib")}
+            env |= {"HOME": str(own), **view_environment(folder / "view")}
             live.specs["agent"] = replace(agent, command=lambda: view, cwd=own, env=env)
             live.start("agent")
             yield live

@@ -11,6 +11,7 @@ from workers.agent.celery_app import build_app, run_worker
 from workers.agent.devices import NoSuchDevice
 from workers.agent.identity import CannotJoin
 from workers.agent.node import AlreadyRunning, Node
+from workers.agent.scripts.options import add_script_options, read_script_options
 from workers.agent.settings import GIB, AgentSettings, Timing
 
 EXIT_USAGE = 64
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--forkserver-arg", action="append", default=[], metavar="ARG", help="passed on to workers.runtime.forkserver"
     )
+    add_script_options(parser)
     return parser
 
 
@@ -94,6 +96,7 @@ def parse(argv: list[str] | None = None) -> AgentSettings:
         ),
         rank_user=options.rank_user,
         forkserver_arguments=tuple(options.forkserver_arg),
+        scripts=read_script_options(parser, options),
     )
 
 

@@ -11,24 +11,25 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 from workers.agent.api import ApiError, GaveUp, NodeApi, NotFound, Refused, Retry, StaleFence
 from workers.agent.cache import BadInput, FetchProgress, InputCache
 from workers.agent.devices import RendezvousPort
-from workers.agent.events import RankEvents
+from workers.agent.follower import AGENT_RANK, Follower
 from workers.agent.gang import Gang
 from workers.agent.inbox import Inbox
-from workers.agent.launch import AllocationPaths, NodeFacts, local_ranks, plan_launch
-from workers.agent.outcome import LastWords, RankExit, Verdict, judge
-from workers.agent.reports import LaneContext, Reporter
+from workers.agent.launch import AllocationPaths, LaunchPlan, NodeFacts, local_ranks, plan_launch
+from workers.agent.outcome import RankExit, Verdict, judge
+from workers.agent.redaction import Redactor
+from workers.agent.reports import Reporter
 from workers.agent.runtime_cache import RuntimeCache
+from workers.agent.scripts.errands import Interrupted
+from workers.agent.scripts.program import NotStartable, ScriptNode, ScriptProgram
 from workers.agent.settings import Timing
 from workers.agent.state import Phase, StateFile
 from workers.agent.supervision import Supervisor
-from workers.agent.tails import LogFile, LogTail, MetricsTail, TailContext
 from workers.agent.vitals import RankVitals
 from workers.agent.warm import SIGKILL_CODE, WarmRanks
 from workers.contract.node_api import (
@@ -42,10 +43,8 @@ from workers.contract.node_api import (
     PhaseReport,
     RunningReport,
 )
-from workers.contract.run import Event, FailureEvent, FailureKind, FinishedEvent
-
-AGENT_RANK = -1
-"""The agent's own words about an allocation are logged as this rank."""
+from workers.contract.run import FailureEvent, FailureKind, FinishedEvent
+from workers.contract.scripting import ScriptSpec
 
 _DOWNLOAD_REPORT_S = 0.5
 
@@ -61,6 +60,7 @@ class NodeServices:
     runtime_cache: RuntimeCache
     warm: WarmRanks
     facts: NodeFacts
+    scripts: ScriptNode
     address: str
     timing: Timing
 
@@ -89,8 +89,9 @@ class Allocation:
         self._abandoned = threading.Event()
         self._ranks_over = threading.Event()
         self._retry = Retry(services.timing.retry_first_s, services.timing.retry_last_s, self._abandoned)
-        self._last_words: dict[int, LastWords] = {}
         self._gang = Gang(self.inbox.touch)
+        self._redactor = Redactor()
+        self._script: ScriptProgram | None = None
         self._port: RendezvousPort | None = None
         self._thread = threading.Thread(target=self._run, name=f"allocation-{self.id}", daemon=True)
 
@@ -134,6 +135,8 @@ class Allocation:
         finally:
             self._ranks_over.set()
             self._services.cache.release(self.id)
+            if self._script is not None:
+                self._script.close()
             if self._port is not None:
                 self._port.release()
             self._on_done(self.id)
@@ -146,17 +149,44 @@ class Allocation:
             return True
         self._state.state.order = order
         self._state.save()
+        self._script = self._make_script(order)
         follower = self._follow(order)
         verdict = self._launch(order, follower.reporter)
         if verdict is None:
             self._supervise()
+        if self._script is not None and (results := self._script.finish()) is not None:
+            follower.reporter.put_results(results, self._script.results)
         self._state.state.phase = "ended"
         self._state.save()
         self._ranks_over.set()
         if not follower.drain():
             return False
         exits = self._gang.exits
-        return self._report_exit(verdict or judge(exits, self._last_words, interruption=self.inbox.ending), exits)
+        return self._report_exit(verdict or self._judge(exits, follower), exits)
+
+    def _judge(self, exits: tuple[RankExit, ...], follower: Follower) -> Verdict:
+        """Decide how the ranks that were started have ended."""
+        if self._script is not None:
+            return self._script.judge(
+                exits,
+                wish=self.inbox.wish,
+                ending=self.inbox.ending,
+                undelivered_results=follower.reporter.undelivered_results,
+            )
+        return judge(exits, follower.last_words, interruption=self.inbox.ending)
+
+    def _make_script(self, order: LaunchOrder) -> ScriptProgram | None:
+        """A script has a program of its own; everything else is run by the runtime."""
+        if not isinstance(order.spec, ScriptSpec):
+            return None
+        return ScriptProgram(
+            self._services.scripts,
+            order,
+            self._paths,
+            redactor=self._redactor,
+            is_interrupted=self.inbox.interrupted.is_set,
+            say=self._say,
+        )
 
     def _recover(self) -> bool:
         """Tell what is left of an allocation whose ranks ended with the agent's earlier life."""
@@ -165,19 +195,21 @@ class Allocation:
         restarted = Verdict.failed(FailureKind.RETRYABLE, "the agent restarted")
         if order is None:
             return self._report_exit(restarted, ())
+        if (script := self._make_script(order)) is not None:
+            script.recover()
         follower = self._follow(order)
         if not follower.drain():
             return False
         exits = tuple(
             RankExit(
                 rank,
-                0 if isinstance(self._last_words.get(rank), FinishedEvent) else SIGKILL_CODE,
+                0 if isinstance(follower.last_words.get(rank), FinishedEvent) else SIGKILL_CODE,
                 was_signalled_by_agent=True,
             )
             for rank in local_ranks(order)
         )
-        has_failed = any(isinstance(words, FailureEvent) for words in self._last_words.values())
-        verdict = judge(exits, self._last_words, interruption=None if has_failed else restarted)
+        has_failed = any(isinstance(words, FailureEvent) for words in follower.last_words.values())
+        verdict = judge(exits, follower.last_words, interruption=None if has_failed else restarted)
         return self._report_exit(verdict, exits)
 
     def _claim(self) -> LaunchOrder | None:
@@ -203,8 +235,18 @@ class Allocation:
             self._report_exit(self._interruption(), ())
         return self.inbox.order
 
-    def _follow(self, order: LaunchOrder) -> "_Follower":
-        follower = _Follower(self, order)
+    def _follow(self, order: LaunchOrder) -> Follower:
+        follower = Follower(
+            order,
+            self._paths,
+            api=self._services.api,
+            timing=self._services.timing,
+            state=self._state,
+            inbox=self.inbox,
+            retry=self._retry,
+            redactor=self._redactor,
+            say=self._say,
+        )
         follower.start()
         return follower
 
@@ -214,16 +256,17 @@ class Allocation:
             inputs: dict[str, Path] = {ref.role: self._fetch(ref, reporter) for ref in order.inputs}
             if self.inbox.interrupted.is_set():
                 return self._interruption()
-            plan = plan_launch(order, paths=self._paths, inputs=inputs, node=self._services.facts)
+            plan = self._plan(order, inputs)
             started = time.monotonic()
             self._gang.start(plan, self._services.warm, warm_wait_s=self._services.timing.warm_wait_s)
-        except GaveUp:
+        except (GaveUp, Interrupted):
             return self._interruption()
         except StaleFence as error:
             self.inbox.put_over(str(error))
             return self._interruption()
-        except BadInput as error:
-            return Verdict.failed(FailureKind.SYSTEM, str(error))
+        except (BadInput, NotStartable) as error:
+            kind = FailureKind.USER if isinstance(error, NotStartable) else FailureKind.SYSTEM
+            return Verdict.failed(kind, str(error))
         except OSError as error:
             return Verdict.failed(FailureKind.SYSTEM, f"the ranks could not be started: {error}")
         self._state.state.processes = self._gang.records
@@ -234,6 +277,12 @@ class Allocation:
         manner = "warm" if self._gang.is_warm else "cold"
         self._say(f"started {len(plan.ranks)} ranks {manner} in {time.monotonic() - started:.3f} s")
         return None
+
+    def _plan(self, order: LaunchOrder, inputs: dict[str, Path]) -> LaunchPlan:
+        if self._script is None:
+            return plan_launch(order, paths=self._paths, inputs=inputs, node=self._services.facts)
+        retry = Retry(self._retry.first_s, self._retry.last_s, self.inbox.interrupted)
+        return self._script.prepare(inputs, retry)
 
     def _fetch(self, ref: InputRef, reporter: Reporter) -> Path:
         reported = 0.0
@@ -254,13 +303,16 @@ class Allocation:
 
     def _supervise(self) -> None:
         """Wait for the ranks; pass wishes on, and end all of them when one has failed."""
-        vitals = RankVitals(self._paths.pulse, self._services.timing)
+        timing = self._services.timing
+        if self._script is not None:
+            timing = self._script.timing(timing)
+        vitals = RankVitals(self._paths.pulse, timing)
         Supervisor(
             self._gang,
             self.inbox,
             vitals,
             control=self._paths.control,
-            timing=self._services.timing,
+            timing=timing,
             say=self._say,
         ).run()
 
@@ -271,8 +323,8 @@ class Allocation:
             time_us=now_us(),
             outcome=verdict.outcome,
             failure_kind=verdict.failure_kind,
-            reason=verdict.reason,
-            traceback=verdict.traceback,
+            reason=self._redactor.text(verdict.reason),
+            traceback=self._redactor.text(verdict.traceback),
             exit_codes=tuple(entry.code for entry in sorted(exits, key=lambda entry: entry.rank)),
         )
         log.info("allocation %s ended: %s %s", self.id, verdict.outcome, verdict.reason)
@@ -295,74 +347,6 @@ class Allocation:
                 file.write(f"agent: {text}\n")
         except OSError as error:  # a full disk: what is said is worth less than what is done
             log.warning("allocation %s: %s (unsaid: %s)", self.id, error, text)
-
-
-class _Follower:
-    """All that carries an allocation's words to the server."""
-
-    def __init__(self, allocation: Allocation, order: LaunchOrder) -> None:
-        services, state, paths = allocation._services, allocation._state, allocation._paths
-        ranks = local_ranks(order)
-        inbox = allocation.inbox
-        context = LaneContext(
-            allocation_id=allocation.id,
-            api=services.api,
-            retry=allocation._retry,
-            state=state,
-            on_over=self._on_over,
-            on_wish=inbox.put_wish,
-            on_bug=partial(inbox.put_end, is_immediate=True),
-            say=allocation._say,
-        )
-        self._inbox = inbox
-        self.reporter = Reporter(context, paths, fence=allocation.fence, progress_s=services.timing.progress_s)
-        tail = TailContext(
-            allocation_id=allocation.id,
-            api=services.api,
-            retry=allocation._retry,
-            state=state,
-            on_over=self._on_over,
-            on_bug=partial(inbox.put_end, is_immediate=True),
-        )
-        marks = state.state
-        events = tuple(
-            RankEvents(rank, paths.events(rank), mark=marks.metric_marks.get(rank, 0), on_event=self._on_event)
-            for rank in ranks
-        )
-        self._last_words = allocation._last_words
-        self._metrics = MetricsTail(tail, events, timing=services.timing)
-        streams = [(rank, stream) for rank in ranks for stream in LogStream]
-        files = tuple(
-            LogFile(rank, stream, paths.log(rank, stream), marks.log_marks.get(f"{rank}.{stream}", 0))
-            for rank, stream in [*streams, (AGENT_RANK, LogStream.STDOUT)]
-        )
-        self._logs = LogTail(tail, files, timing=services.timing)
-
-    def start(self) -> None:
-        self.reporter.start()
-        self._metrics.start()
-        self._logs.start()
-
-    def drain(self) -> bool:
-        """Send the rest: metrics, then what the events call for, then logs (the agent's own come last)."""
-        self._metrics.finish()
-        self._metrics.join()
-        is_reported = self.reporter.finish()
-        self._logs.finish()
-        self._logs.join()
-        return self._metrics.is_complete and is_reported and self._logs.is_complete
-
-    def _on_event(self, rank: int, event: Event) -> None:
-        if isinstance(event, FailureEvent | FinishedEvent):
-            self._last_words[rank] = event
-        else:
-            self.reporter.on_event(rank, event)
-
-    def _on_over(self, reason: str) -> None:
-        if not self._inbox.is_over:
-            log.info("the attempt is over: %s", reason)
-        self.reporter.abandon()
-        self._inbox.put_over(reason)
 
 
 def now_us() -> int:

@@ -24,6 +24,7 @@ from workers.contract.node_api import (
     MetricsBatch,
     Report,
     ReportReply,
+    SecretsReply,
     UploadReply,
     UploadRequest,
 )
@@ -149,6 +150,10 @@ class NodeApi:
             headers={"Content-Type": "application/octet-stream"},
         )
         return _parse(response, MarkReply)
+
+    def fetch_secrets(self, allocation_id: UUID) -> SecretsReply:
+        """Read the secrets that the allocation's job is given."""
+        return _parse(self._send("GET", f"allocations/{allocation_id}/secrets"), SecretsReply)
 
     def create_upload(self, allocation_id: UUID, request: UploadRequest) -> UploadReply:
         """Announce a file; the reply says which parts are there already."""

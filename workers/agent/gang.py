@@ -39,7 +39,8 @@ class Gang:
         """
         _prepare_files(plan)
         self._num_ranks = len(plan.ranks)
-        server = None if needs_cold_start(plan.ranks[0].env, warm.env) else warm.server(warm_wait_s)
+        is_cold = plan.command is not None or needs_cold_start(plan.ranks[0].env, warm.env)
+        server = None if is_cold else warm.server(warm_wait_s)
         try:
             self.is_warm = server is not None and self._start_warm(plan, server)
             if not self.is_warm:

@@ -91,6 +91,8 @@ class LaunchPlan:
     cwd: Path
     ranks: tuple[RankPlan, ...]
     user: str | None
+    command: tuple[str, ...] | None = None
+    """A program of its own, started cold once; None: the runtime, on each rank."""
 
 
 def inherit_env(environ: Mapping[str, str]) -> dict[str, str]:
@@ -121,7 +123,7 @@ def plan_launch(
         resume_from=_path_of("checkpoint", inputs),
         collective_timeout_s=node.collective_timeout_s,
     )
-    shared = _shared_env(order, node)
+    shared = shared_env(order, node)
     ranks = tuple(
         RankPlan(
             rank=rank,
@@ -138,7 +140,8 @@ def _path_of(role: str, inputs: Mapping[str, Path]) -> str | None:
     return str(inputs[role]) if role in inputs else None
 
 
-def _shared_env(order: LaunchOrder, node: NodeFacts) -> dict[str, str]:
+def shared_env(order: LaunchOrder, node: NodeFacts) -> dict[str, str]:
+    """The environment that all ranks of this node have in common."""
     env = dict(node.inherited_env)
     env.setdefault("OMP_NUM_THREADS", str(max(1, node.cpu_count // node.num_slots)))
     if node.interface is not None:
@@ -182,10 +185,12 @@ def fork_request(plan: LaunchPlan, rank: RankPlan, request_id: str) -> ForkReque
 
 
 def cold_command(plan: LaunchPlan, *, python: str = sys.executable) -> tuple[str, ...]:
-    """The command of a rank that is started without the fork server.
+    """The command of a rank that is started without the fork server, or of the plan's own program.
 
     Through a launcher of a few lines that binds the rank's life to the agent's and then becomes the runtime.
     """
+    if plan.command is not None:
+        return plan.command
     launcher = str(Path(__file__).with_name("launcher.py"))
     user = ("--user", plan.user) if plan.user is not None else ()
     return (python, "-I", "-S", launcher, *user, "--", python, "-m", "workers.runtime", str(plan.run_file_path))

@@ -12,8 +12,10 @@ from workers.agent.devices import discover_devices, find_address, find_interface
 from workers.agent.heartbeat import Heartbeat
 from workers.agent.identity import CannotJoin, Identity
 from workers.agent.launch import NodeFacts, inherit_env
+from workers.agent.privacy import close_to_others
 from workers.agent.registry import Registry
 from workers.agent.runtime_cache import RuntimeCache
+from workers.agent.scripts.program import make_script_node
 from workers.agent.settings import AgentSettings
 from workers.agent.warm import WarmRanks
 from workers.contract.node_api import JoinReply
@@ -39,6 +41,7 @@ class Node:
         self.settings = settings
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         self._lock_fd = _lock(settings)
+        close_to_others(settings)
         self._stopping = threading.Event()
         self._devices = discover_devices(settings.device, settings.slots)
         self._address = settings.address or find_address(settings.server_url)
@@ -62,12 +65,20 @@ class Node:
         self._warm.start()
         retry = Retry(self.settings.timing.retry_first_s, self.settings.timing.retry_last_s, self._stopping)
         joined = self._identity.obtain(self._api, retry)
+        facts = self._facts()
         services = NodeServices(
             api=self._api,
             cache=InputCache(self.settings.cache_dir, limit_bytes=self.settings.cache_bytes, api=self._api),
             runtime_cache=RuntimeCache(self.settings.runtime_cache_dir, limit_bytes=self.settings.runtime_cache_bytes),
             warm=self._warm,
-            facts=self._facts(),
+            facts=facts,
+            scripts=make_script_node(
+                self.settings.scripts,
+                data_dir=self.settings.data_dir,
+                api=self._api,
+                facts=facts,
+                address=self._address,
+            ),
             address=self._address,
             timing=self.settings.timing,
         )

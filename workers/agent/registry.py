@@ -8,6 +8,7 @@ from uuid import UUID
 
 from workers.agent.allocation import Allocation, NodeServices
 from workers.agent.launch import AllocationPaths
+from workers.agent.privacy import close_directory
 from workers.agent.processes import kill_orphans, read_boot_id, wait_until_gone
 from workers.agent.settings import AgentSettings
 from workers.agent.state import AllocationState, StateFile, read_state
@@ -111,6 +112,7 @@ class Registry:
             known = self._allocations.get(state.allocation_id)
             if known is None and not self._is_closed:
                 paths.root.mkdir(parents=True, exist_ok=True)
+                close_directory(paths.root, self._settings.rank_user)
                 file = StateFile(paths.state, state, save_every_s=self._services.timing.state_save_s)
                 allocation = Allocation(self._services, paths, file, is_recovered=is_recovered, on_done=self._forget)
                 self._allocations[state.allocation_id] = allocation

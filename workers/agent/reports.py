@@ -16,14 +16,16 @@ from pathlib import Path
 from uuid import UUID
 
 from workers.agent.api import GaveUp, NodeApi, NotFound, Refused, Retry, StaleFence
+from workers.agent.beneath import UnsafeFile, open_beneath
 from workers.agent.launch import AllocationPaths
 from workers.agent.state import StateFile
 from workers.agent.uploads import Uploader, UploadFailed
-from workers.contract.manifest import is_safe_path
+from workers.contract.manifest import Manifest, is_safe_path
 from workers.contract.node_api import (
     CheckpointReport,
     CompletionReport,
     ModelReport,
+    OutputReport,
     PhaseReport,
     ProgressReport,
     Report,
@@ -85,6 +87,8 @@ class Lane:
         self._is_finishing = False
         self._is_over = False
         self.is_complete = False
+        self.undelivered: list[str] = []
+        """Reports that the server did not take, and why."""
         self._uploader = Uploader(context.api, context.allocation_id, context.retry)
         self._thread = threading.Thread(target=self._run, name=f"{name}-{context.allocation_id}", daemon=True)
 
@@ -156,8 +160,10 @@ class Lane:
             context.on_over(str(error))
         except UploadFailed as error:
             context.say(f"the files of a {item.report.type} were not delivered: {error}")
+            self.undelivered.append(f"{item.report.type}: {error}")
         except Refused as error:
             context.say(f"the server refuses a {item.report.type} report: {error}")
+            self.undelivered.append(f"{item.report.type}: {error}")
         if item.is_staged and item.upload_from is not None:
             shutil.rmtree(item.upload_from, ignore_errors=True)  # hard links: the runtime's own files stay
         if item.key is not None:
@@ -175,7 +181,7 @@ class Lane:
             context.on_wish(reply.wish)
 
     def _upload(self, item: Item, directory: Path) -> None:
-        assert isinstance(item.report, CheckpointReport | ModelReport)  # only these have files
+        assert isinstance(item.report, CheckpointReport | ModelReport | OutputReport)  # only these have files
         started = time.monotonic()
         self._uploader.send_all(directory, item.report.manifest)
         size_bytes = sum(file.size_bytes for file in item.report.manifest.files)
@@ -213,6 +219,16 @@ class Reporter:
     def put(self, report: Report) -> None:
         """Report something that came from no event."""
         self._quick.put(Item(report))
+
+    def put_results(self, manifest: Manifest, directory: Path) -> None:
+        """Upload and report what a script left."""
+        report = OutputReport(fence=self._fence, time_us=time.time_ns() // 1000, manifest=manifest)
+        self._slow.put(Item(report, upload_from=directory))
+
+    @property
+    def undelivered_results(self) -> str | None:
+        """Why what a script left is not stored; None when it is."""
+        return next((text for text in self._slow.undelivered if text.startswith("output: ")), None)
 
     def on_event(self, rank: int, event: Event) -> None:
         """Queue the report an event calls for, unless an earlier life of the agent delivered it."""
@@ -279,7 +295,10 @@ class Reporter:
         directory = self._paths.output / event.directory
         staged = self._paths.staged / event.directory.replace("/", "--")
         try:
-            stage(directory, staged, [file.path for file in event.manifest.files])
+            stage(self._paths.output, event.directory, staged, [file.path for file in event.manifest.files])
+        except UnsafeFile as error:
+            self._context.say(f"ignored a {report.type}: {error}")
+            return
         except FileNotFoundError:
             self._context.say(f"{event.directory} was deleted by its run before it could be uploaded")
             return
@@ -291,10 +310,13 @@ class Reporter:
         self._slow.put(Item(report, key, event.n, staged, is_staged=True))
 
 
-def stage(directory: Path, staged: Path, files: list[str]) -> None:
-    """Hold files (safe paths) by hard links, so that a run which prunes its checkpoints cannot take them away.
+def stage(output: Path, directory: str, staged: Path, files: list[str]) -> None:
+    """Hold files by hard links, so that a run which prunes its checkpoints cannot take them away.
+
+    The run may be changing what it wrote: nothing but a plain file below ``output`` is held.
 
     Raises:
+        UnsafeFile: one of them is something else.
         FileNotFoundError: one of them is gone already.
         OSError: the file system has no hard links.
     """
@@ -303,4 +325,11 @@ def stage(directory: Path, staged: Path, files: list[str]) -> None:
         if target.exists():
             continue  # held by an earlier life of the agent
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.link(directory / name, target)
+        fd = open_beneath(output, f"{directory}/{name}")
+        try:
+            os.link(output / directory / name, target, follow_symlinks=False)
+            if not os.path.samestat(os.fstat(fd), target.lstat()):
+                target.unlink()
+                raise UnsafeFile(f"{name!r} was replaced while it was read")
+        finally:
+            os.close(fd)

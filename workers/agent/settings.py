@@ -1,8 +1,12 @@
 """What the agent is told when it starts, and the times it keeps."""
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from workers.agent.scripts.results import OutputLimits
+from workers.contract.scripting import GIT_PROTOCOLS
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 
@@ -42,6 +46,19 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class ScriptSettings:
+    """The operator's word on scripts."""
+
+    python: Path = Path(sys.executable)
+    """Runs scripts; every user must be able to."""
+    uids: range = range(64_000, 65_000)
+    as_agent: bool = False
+    """Run scripts as the agent's own user where it is no root: they can then read all that it can."""
+    git_protocols: tuple[str, ...] = GIT_PROTOCOLS
+    limits: OutputLimits = field(default_factory=OutputLimits)
+
+
+@dataclass(frozen=True)
 class AgentSettings:
     """One node's configuration."""
 
@@ -65,6 +82,7 @@ class AgentSettings:
     forkserver_arguments: tuple[str, ...] = ()
     """Appended to the fork server's command line, such as another ``--entry``."""
     timing: Timing = field(default_factory=Timing)
+    scripts: ScriptSettings = field(default_factory=ScriptSettings)
 
     @property
     def allocations_dir(self) -> Path:

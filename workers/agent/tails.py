@@ -15,6 +15,7 @@ from uuid import UUID
 
 from workers.agent.api import GaveUp, LogBatch, MarkMismatch, NodeApi, NotFound, Refused, Retry, StaleFence
 from workers.agent.events import RankEvents
+from workers.agent.redaction import Redactor
 from workers.agent.settings import Timing
 from workers.agent.state import StateFile
 from workers.contract.node_api import LogStream, MarkReply, MetricsBatch
@@ -140,13 +141,14 @@ class MetricsTail(Tail):
 class LogFile:
     """One captured stream and how far the server has it."""
 
-    def __init__(self, rank: int, stream: LogStream, path: Path, mark: int) -> None:
+    def __init__(self, rank: int, stream: LogStream, path: Path, mark: int, redactor: Redactor) -> None:
         self.rank = rank
         self.stream = stream
         self.mark = mark
         self.is_ended = False
         """The end record is acknowledged."""
         self._path = path
+        self._redactor = redactor
 
     @property
     def key(self) -> str:
@@ -165,6 +167,7 @@ class LogFile:
         except FileNotFoundError:
             pass  # nothing was captured: the end record still says so
         is_ended = is_last and self.mark + len(data) >= size_bytes
+        data = self._redactor.cut(data, is_final=is_ended)
         if not data and not is_ended:
             return None
         return LogBatch(self.rank, self.stream, self.mark, data, is_ended)

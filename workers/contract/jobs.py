@@ -6,14 +6,18 @@ from pydantic import Field, TypeAdapter, ValidationInfo, field_validator
 
 from workers.contract.base import ContractModel
 from workers.contract.generation import GenerateSpec
+from workers.contract.scripting import ScriptSpec
 from workers.contract.training import TrainSpec
 
-# A new kind is one more member here; tests assert that each has a handler in workers.runtime.jobs.
-JobSpec = Annotated[TrainSpec | GenerateSpec, Field(discriminator="kind")]
+# A new kind is one more member here; tests assert that each has a handler in workers.runtime.jobs. A script is a
+# program of its own: the agent starts it, not the runtime.
+AnySpec = TrainSpec | GenerateSpec | ScriptSpec
 
-JOB_SPEC_ADAPTER: TypeAdapter[TrainSpec | GenerateSpec] = TypeAdapter(JobSpec)
+JobSpec = Annotated[AnySpec, Field(discriminator="kind")]
 
-JOB_KINDS: dict[str, type[TrainSpec | GenerateSpec]] = {"train": TrainSpec, "generate": GenerateSpec}
+JOB_SPEC_ADAPTER: TypeAdapter[AnySpec] = TypeAdapter(JobSpec)
+
+JOB_KINDS: dict[str, type[AnySpec]] = {"train": TrainSpec, "generate": GenerateSpec, "script": ScriptSpec}
 
 
 class Resources(ContractModel):

@@ -8,6 +8,7 @@ means that the attempt is over: the agent kills its ranks.
     POST heartbeat                                  HeartbeatRequest -> HeartbeatReply
     POST allocations/{id}/claim                     ClaimRequest -> ClaimReply
     POST allocations/{id}/report                    Report -> ReportReply
+    GET  allocations/{id}/secrets                   -> SecretsReply
     POST allocations/{id}/metrics                   MetricsBatch -> MarkReply
     POST allocations/{id}/logs?rank&stream&start&stop&ended   raw bytes -> MarkReply
     GET  allocations/{id}/files/{sha256}            bytes, with Range
@@ -111,7 +112,7 @@ class Offer(ContractModel):
 class InputRef(ContractModel):
     """Files the run needs, fetched by digest into the node's cache."""
 
-    role: Literal["dataset", "model", "checkpoint"]
+    role: Literal["dataset", "model", "checkpoint", "source"]
     name: str
     digest: str = Field(pattern=SHA256_PATTERN)
     """Of the whole set; the directory's name in the cache."""
@@ -244,6 +245,13 @@ class ModelReport(ReportBase):
     num_parameters: int
 
 
+class OutputReport(ReportBase):
+    """What a script left in ``$COX_OUTPUT`` on this node, all files uploaded."""
+
+    type: Literal["output"] = "output"
+    manifest: Manifest
+
+
 class CompletionReport(ReportBase):
     """Sampled texts."""
 
@@ -279,6 +287,7 @@ Report = Annotated[
     | ResumedReport
     | CheckpointReport
     | ModelReport
+    | OutputReport
     | CompletionReport
     | ExitReport,
     Field(discriminator="type"),
@@ -291,6 +300,12 @@ class ReportReply(ContractModel):
     """The report is stored."""
 
     wish: WishKind | None = None
+
+
+class SecretsReply(ContractModel):
+    """The secrets that the allocation's spec names, by name; those that the project lacks are absent."""
+
+    values: dict[str, str]
 
 
 class MetricSeries(ContractModel):

@@ -7,9 +7,7 @@ counts up and a function that lifts the old document is added to ``_UPGRADES``.
 from collections.abc import Callable
 from typing import Any
 
-from workers.contract.generation import GenerateSpec
-from workers.contract.jobs import JOB_SPEC_ADAPTER
-from workers.contract.training import TrainSpec
+from workers.contract.jobs import JOB_SPEC_ADAPTER, AnySpec
 
 Document = dict[str, Any]  # JSON as stored: its shape is known only after validation
 
@@ -23,7 +21,7 @@ def upgrade(document: Document) -> Document:
     return document
 
 
-def load_spec(document: Document) -> TrainSpec | GenerateSpec:
+def load_spec(document: Document) -> AnySpec:
     """Validate a stored or submitted spec, whatever its version.
 
     Raises:

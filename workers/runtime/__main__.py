@@ -14,6 +14,7 @@ from workers.runtime.environment import prepare_environment, rank_environment
 
 prepare_environment()  # before anything imports torch
 
+from workers.contract.generation import GenerateSpec  # noqa: E402
 from workers.contract.run import RunFile  # noqa: E402
 from workers.contract.training import TrainSpec  # noqa: E402
 from workers.contract.upgrades import Document, load_spec  # noqa: E402
@@ -80,8 +81,10 @@ def _wrap(document: Document, file: Path) -> RunFile:
         dataset = spec.data.dataset
         if spec.model.source == "pretrained":
             model = spec.model.model
-    else:
+    elif isinstance(spec, GenerateSpec):
         model = spec.model
+    else:
+        raise ValueError("a script needs no runtime: start it with torchrun, or by hand")  # noqa: TRY004  the file is at fault
     return RunFile(
         spec=spec,
         output_dir=str(Path("runs", file.stem).absolute()),

@@ -7,6 +7,7 @@ from apps.jobs.services.heartbeats import answer_heartbeat
 from apps.jobs.services.lifecycle import advance_job, announce, explain_wait, lock_job
 from apps.jobs.services.reports import handle_report
 from apps.jobs.services.resizing import grow_job
+from apps.jobs.services.secrets import hand_out_secrets
 from apps.jobs.services.submission import Submission, rerun_job, submit_job
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "explain_wait",
     "find_allocation",
     "grow_job",
+    "hand_out_secrets",
     "handle_report",
     "kill_job",
     "lock_job",

@@ -179,8 +179,8 @@ def _is_users_fault(ending: Ending) -> bool:
 def _cancel_reason(job: Job, ending: Ending) -> str:
     if ending.outcome == AttemptOutcome.LOST:
         return "Its node was lost while it was being cancelled."
-    if ending.outcome == AttemptOutcome.KILLED and not job.kill_requested:
-        return ending.reason  # it did not obey, and its node says so
+    if ending.reason and not job.kill_requested:
+        return ending.reason  # it did not obey, or is a script, and its node says how it ended
     return "Killed." if job.kill_requested else "Stopped at a step boundary after saving."
 
 

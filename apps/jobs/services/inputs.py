@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from apps.core.errors import InvalidInput
 from apps.datasets import selectors as datasets
 from apps.datasets.models import DatasetVersion
+from apps.jobs.services.scripts import check_script
 from apps.model_registry import selectors as models
 from apps.model_registry.models import ModelVersion
 from apps.projects.models import Project
+from apps.storage.models import FileSet
 from workers.contract.generation import GenerateSpec
-from workers.contract.training import PretrainedModel, TrainSpec
+from workers.contract.jobs import AnySpec
+from workers.contract.scripting import ScriptSpec
+from workers.contract.training import PretrainedModel
 
 _PATH_LIKE = re.compile(r"^[~.]|[/\\]")
 
@@ -21,9 +25,10 @@ class ResolvedInputs:
 
     dataset_version: DatasetVersion | None = None
     input_version: ModelVersion | None = None
+    source_file_set: FileSet | None = None
 
 
-def resolve_inputs(*, project: Project, spec: TrainSpec | GenerateSpec) -> ResolvedInputs:
+def resolve_inputs(*, project: Project, spec: AnySpec) -> ResolvedInputs:
     """Find what the spec reads. What names mean is known by the apps that own them.
 
     Raises:
@@ -31,6 +36,12 @@ def resolve_inputs(*, project: Project, spec: TrainSpec | GenerateSpec) -> Resol
     """
     if isinstance(spec, GenerateSpec):
         return ResolvedInputs(input_version=_model_version(project, spec.model, "spec.model"))
+    if isinstance(spec, ScriptSpec):
+        check_script(project=project, spec=spec)
+        return ResolvedInputs(
+            _dataset_version(project, spec.dataset, "spec.dataset") if spec.dataset else None,
+            _model_version(project, spec.model, "spec.model") if spec.model else None,
+        )
     model = spec.model
     version = _model_version(project, model.model, "spec.model.model") if isinstance(model, PretrainedModel) else None
     return ResolvedInputs(_dataset_version(project, spec.data.dataset, "spec.data.dataset"), version)

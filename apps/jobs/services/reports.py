@@ -22,6 +22,7 @@ from workers.contract.node_api import (
     ExitReport,
     ModelReport,
     Outcome,
+    OutputReport,
     PhaseReport,
     ProgressReport,
     Report,
@@ -145,6 +146,15 @@ def _model(job: Job, attempt: Attempt, allocation: Allocation, report: ModelRepo
     announce(job, action="model.saved", after=after, actor=_actor(allocation))
 
 
+def _output(job: Job, attempt: Attempt, allocation: Allocation, report: OutputReport) -> None:
+    file_set = build_file_set(workspace=job.workspace, files=report.manifest.files)
+    if allocation.output_file_set_id == file_set.pk:
+        return
+    Allocation.objects.filter(pk=allocation.pk).update(output_file_set=file_set, updated_at=timezone.now())
+    after = {"files": file_set.num_files, "bytes": file_set.size_bytes, "attempt": attempt.number}
+    announce(job, action="output.saved", after=after, actor=_actor(allocation))
+
+
 def _completion(job: Job, attempt: Attempt, allocation: Allocation, report: CompletionReport) -> None:
     result = {"completions": list(report.completions)}
     if job.result == result:
@@ -195,6 +205,7 @@ _HANDLERS: dict[type, Callable[[Job, Attempt, Allocation, Any], None]] = {
     ResumedReport: _resumed,
     CheckpointReport: _checkpoint,
     ModelReport: _model,
+    OutputReport: _output,
     CompletionReport: _completion,
     ExitReport: _exit,
 }

@@ -50,5 +50,14 @@ def _keep_reported(job: Job, attempt: Attempt) -> str:
     return "" if job.result is not None else "It ended without a result."
 
 
-STORERS: dict[str, Callable[[Job, Attempt], str]] = {"train": _store_model, "generate": _keep_reported}
+def _keep_files(job: Job, attempt: Attempt) -> str:
+    """Ask for nothing: what a script leaves is its own affair, and was stored as it was reported."""
+    return ""
+
+
+STORERS: dict[str, Callable[[Job, Attempt], str]] = {
+    "train": _store_model,
+    "generate": _keep_reported,
+    "script": _keep_files,
+}
 """How each kind of job leaves what it was for; every kind of the contract has an entry."""

@@ -19,12 +19,14 @@ from apps.jobs.errors import IdempotencyMismatch
 from apps.jobs.models import Job, Stream
 from apps.jobs.services.inputs import ResolvedInputs, resolve_inputs
 from apps.jobs.services.lifecycle import announce, lock_job
+from apps.jobs.services.scripts import store_source
 from apps.projects.models import Project
 from apps.projects.services import writable_project
 from workers.contract.distribution import DistributionError
 from workers.contract.elastic import UnevenShare, node_counts, spec_on
 from workers.contract.generation import GenerateSpec
-from workers.contract.jobs import JOB_KINDS, Resources
+from workers.contract.jobs import JOB_KINDS, AnySpec, Resources
+from workers.contract.scripting import ScriptSpec
 from workers.contract.training import TrainSpec, check_distribution
 from workers.contract.upgrades import load_spec
 
@@ -87,15 +89,15 @@ def rerun_job(*, job_id: UUID, actor: User) -> Job:
     submission = Submission(origin.project_id, origin.name, origin.spec, resources, origin.priority)
     spec = validate_spec(submission.spec)
     checked = validate_resources(resources, spec)
-    inputs = ResolvedInputs(origin.dataset_version, origin.input_version)
-    if _is_gone(origin):
+    inputs = ResolvedInputs(origin.dataset_version, origin.input_version, origin.source_file_set)
+    if isinstance(spec, ScriptSpec) or _is_gone(origin):
         inputs = resolve_inputs(project=project, spec=spec)
     return _create(
         actor=actor, project=project, submission=submission, spec=spec, resources=checked, inputs=inputs, origin=origin
     )
 
 
-def validate_spec(document: dict[str, Any]) -> TrainSpec | GenerateSpec:
+def validate_spec(document: dict[str, Any]) -> AnySpec:
     """Check a spec against the contract, after upgrading it.
 
     Raises:
@@ -111,7 +113,7 @@ def validate_spec(document: dict[str, Any]) -> TrainSpec | GenerateSpec:
         raise InvalidInput.from_pydantic(error, data=document, prefix="spec") from error
 
 
-def validate_resources(document: dict[str, Any], spec: TrainSpec | GenerateSpec) -> Resources:
+def validate_resources(document: dict[str, Any], spec: AnySpec) -> Resources:
     """Check that some pool could ever give what is asked.
 
     Raises:
@@ -192,7 +194,7 @@ def _create(
     actor: User,
     project: Project,
     submission: Submission,
-    spec: TrainSpec | GenerateSpec,
+    spec: AnySpec,
     resources: Resources,
     inputs: ResolvedInputs,
     origin: Job | None = None,
@@ -221,6 +223,7 @@ def _create(
         request_digest=submission.digest,
         dataset_version=inputs.dataset_version,
         input_version=inputs.input_version,
+        source_file_set=inputs.source_file_set or store_source(project=project, spec=spec),
         output_model_name=_output_model_name(spec, submission.name),
         total_steps=spec.steps if isinstance(spec, TrainSpec) else 0,
         queued_at=timezone.now(),
@@ -233,7 +236,7 @@ def _create(
     return job
 
 
-def _output_model_name(spec: TrainSpec | GenerateSpec, job_name: str) -> str:
+def _output_model_name(spec: AnySpec, job_name: str) -> str:
     """Return the registry name of the result: the spec's, else the job's brought into its alphabet."""
     if not isinstance(spec, TrainSpec):
         return ""

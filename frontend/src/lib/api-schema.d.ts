@@ -235,7 +235,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description List the files of its model and of its living checkpoints. */
+        /** @description List the files of its model, of its living checkpoints, and what a script left as output. */
         get: operations["job_artifacts"];
         put?: never;
         post?: never;
@@ -1405,7 +1405,7 @@ export interface components {
         /** @description A file that a job made. */
         JobFile: {
             readonly id: number;
-            /** @description Return ``model``, or ``checkpoint <step>``. */
+            /** @description Return ``model``, ``checkpoint <step>``, or ``output`` (``output of node <rank>`` beyond the first). */
             readonly kind: string;
             readonly path: string;
             sha256: string;
@@ -1413,10 +1413,11 @@ export interface components {
         };
         /**
          * @description * `generate` - generate
+         *     * `script` - script
          *     * `train` - train
          * @enum {string}
          */
-        JobKind: "generate" | "train";
+        JobKind: "generate" | "script" | "train";
         /**
          * @description * `queued` - Queued
          *     * `starting` - Starting
@@ -3397,9 +3398,10 @@ export interface operations {
                 cursor?: string;
                 /**
                  * @description * `generate` - generate
+                 *     * `script` - script
                  *     * `train` - train
                  */
-                kind?: "generate" | "train";
+                kind?: "generate" | "script" | "train";
                 number?: number;
                 /** @description Fields to sort by, comma separated, `-` for descending. Possible: created_at, name, number, priority, state, started_at, ended_at. */
                 ordering?: string;

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from workers.contract.generation import GenerateSpec
-from workers.contract.jobs import JOB_KINDS
+from workers.contract.jobs import JOB_KINDS, AnySpec
 from workers.contract.training import TrainSpec
 from workers.runtime.context import JobEnd, RankContext
 
 SpecT = TypeVar("SpecT", TrainSpec, GenerateSpec)
-Spec = TrainSpec | GenerateSpec
 
-HANDLERS: dict[type[Spec], Callable[..., JobEnd]] = {}
+HANDLERS: dict[type[AnySpec], Callable[..., JobEnd]] = {}
 
 
 def register(
@@ -32,6 +31,6 @@ def register(
     return decorate
 
 
-def run_job(spec: Spec, context: RankContext) -> JobEnd:
+def run_job(spec: AnySpec, context: RankContext) -> JobEnd:
     """Run the handler of the spec's kind on this rank."""
     return HANDLERS[type(spec)](spec, context)
