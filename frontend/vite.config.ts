@@ -17,7 +17,7 @@ export default defineConfig(({ command }) => ({
       "@rjsf/validator-ajv8": path("./src/features/new-job/spec-validator.ts"),
     },
   },
-  build: { outDir: "dist", sourcemap: false, chunkSizeWarningLimit: 700 },
+  build: { outDir: "dist", manifest: true, sourcemap: false, chunkSizeWarningLimit: 700 },
   server: {
     proxy: {
       "/api": server,

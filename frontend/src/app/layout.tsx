@@ -1,16 +1,19 @@
 /** Rail, top bar and the page between them. Loading and errors are handled here, once for every page. */
 import { AppShell, Box, Loader, Center } from "@mantine/core";
-import { useDisclosure, useLocalStorage } from "@mantine/hooks";
+import { useDisclosure, useHotkeys, useLocalStorage } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
-import { Suspense, useEffect } from "react";
+import { lazy, Suspense, useEffect } from "react";
 import { Navigate, Outlet, useLocation } from "react-router";
 import { ErrorBoundary } from "@/components/error-boundary";
 import { ErrorPanel } from "@/components/error-panel";
 import { PageSkeleton } from "@/components/loading";
 import { sessionQuery } from "@/lib/queries/session";
+import { palette } from "./palette-store";
 import { Rail } from "./rail";
 import { TopBar } from "./top-bar";
 import { useJobListStream } from "./use-job-list-stream";
+
+const CommandPalette = lazy(() => import("./command-palette"));
 
 export function Layout() {
   const { data: session, error, refetch } = useQuery(sessionQuery);
@@ -39,6 +42,7 @@ function SignedIn() {
   const [isMenuOpen, menu] = useDisclosure(false);
   const [isNarrow, setNarrow] = useLocalStorage({ key: "cox-rail-narrow", defaultValue: false });
   useJobListStream();
+  useHotkeys([["mod+K", palette.open]], []);
   const closeMenu = menu.close;
   useEffect(() => closeMenu(), [location.pathname, closeMenu]);
   return (
@@ -54,6 +58,9 @@ function SignedIn() {
       <AppShell.Navbar p="xs">
         <Rail isNarrow={isNarrow && !isMenuOpen} onNarrow={() => setNarrow(!isNarrow)} />
       </AppShell.Navbar>
+      <Suspense>
+        <CommandPalette />
+      </Suspense>
       <AppShell.Main>
         <Box maw={1480} mx="auto">
           <ErrorBoundary key={location.pathname}>

@@ -21,6 +21,7 @@ export const PAGES: PageEntry[] = [
   { path: "/", load: () => import("@/features/home/home-page"), rail: { label: "Home", icon: IconHome } },
   { path: "/jobs", load: () => import("@/features/jobs/jobs-page"), rail: { label: "Jobs", icon: IconListDetails } },
   { path: "/jobs/new", load: () => import("@/features/new-job/new-job-page") },
+  { path: "/jobs/compare", load: () => import("@/features/compare/compare-page") },
   { path: "/jobs/:jobId", load: () => import("@/features/jobs/job-page") },
   {
     path: "/datasets",

@@ -10,12 +10,13 @@ import {
   useComputedColorScheme,
   useMantineColorScheme,
 } from "@mantine/core";
-import { IconLogout, IconMoon, IconSettings, IconSun, IconUser } from "@tabler/icons-react";
+import { IconLogout, IconMoon, IconSearch, IconSettings, IconSun, IconUser } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "react-router";
 import { ConnectionBadge } from "@/components/connection-badge";
 import { notifyError } from "@/components/notify";
 import { sessionQuery, useSignOut } from "@/lib/queries/session";
+import { palette } from "./palette-store";
 import { ProjectSwitcher } from "./project-switcher";
 
 export function TopBar({ isMenuOpen, onMenu }: { isMenuOpen: boolean; onMenu: () => void }) {
@@ -38,6 +39,11 @@ export function TopBar({ isMenuOpen, onMenu }: { isMenuOpen: boolean; onMenu: ()
         <ProjectSwitcher />
       </Group>
       <Group gap={6} wrap="nowrap">
+        <Tooltip label="Search everything (Ctrl-K)">
+          <ActionIcon variant="subtle" color="gray" size="lg" onClick={palette.open} aria-label="Search everything">
+            <IconSearch size={18} />
+          </ActionIcon>
+        </Tooltip>
         <ConnectionBadge />
         <ThemeToggle />
         <UserMenu />

@@ -1,5 +1,5 @@
 /** A dense table: 36 px rows, figures to the right, sorting by header where the server can. */
-import { Table, UnstyledButton } from "@mantine/core";
+import { Checkbox, Table, UnstyledButton } from "@mantine/core";
 import { IconArrowDown, IconArrowUp } from "@tabler/icons-react";
 import type { ReactNode } from "react";
 import classes from "./data-table.module.css";
@@ -16,6 +16,13 @@ export interface Column<Row> {
   width?: number | string;
 }
 
+/** Rows that can be ticked. */
+export interface RowSelection<Row> {
+  keys: ReadonlySet<string>;
+  onToggle: (keys: string[], isOn: boolean) => void;
+  labelOf: (row: Row) => string;
+}
+
 interface DataTableProps<Row> {
   columns: Column<Row>[];
   rows: Row[];
@@ -25,14 +32,17 @@ interface DataTableProps<Row> {
   onOrder?: (ordering: string) => void;
   label: string;
   minWidth?: number;
+  selection?: RowSelection<Row>;
 }
 
-export function DataTable<Row>({ columns, rows, rowKey, ordering, onOrder, label, minWidth = 0 }: DataTableProps<Row>) {
+export function DataTable<Row>(props: DataTableProps<Row>) {
+  const { columns, rows, rowKey, ordering, onOrder, label, minWidth = 0, selection } = props;
   return (
     <Table.ScrollContainer minWidth={minWidth} type="native">
       <Table className={classes.table} aria-label={label} highlightOnHover verticalSpacing={0} horizontalSpacing="sm">
         <Table.Thead>
           <Table.Tr>
+            {selection && <SelectAllCell selection={selection} keys={rows.map(rowKey)} />}
             {columns.map((column) => (
               <HeaderCell key={column.key} column={column} ordering={ordering} onOrder={onOrder} />
             ))}
@@ -41,6 +51,16 @@ export function DataTable<Row>({ columns, rows, rowKey, ordering, onOrder, label
         <Table.Tbody>
           {rows.map((row) => (
             <Table.Tr key={rowKey(row)} data-row={rowKey(row)}>
+              {selection && (
+                <Table.Td w={36}>
+                  <Checkbox
+                    size="xs"
+                    aria-label={`Select ${selection.labelOf(row)}`}
+                    checked={selection.keys.has(rowKey(row))}
+                    onChange={(event) => selection.onToggle([rowKey(row)], event.currentTarget.checked)}
+                  />
+                </Table.Td>
+              )}
               {columns.map((column) => (
                 <Table.Td key={column.key} visibleFrom={column.from} data-numeric={column.isNumeric || undefined}>
                   {column.render(row)}
@@ -51,6 +71,21 @@ export function DataTable<Row>({ columns, rows, rowKey, ordering, onOrder, label
         </Table.Tbody>
       </Table>
     </Table.ScrollContainer>
+  );
+}
+
+function SelectAllCell<Row>({ selection, keys }: { selection: RowSelection<Row>; keys: string[] }) {
+  const count = keys.filter((key) => selection.keys.has(key)).length;
+  return (
+    <Table.Th w={36}>
+      <Checkbox
+        size="xs"
+        aria-label="Select all on this page"
+        checked={keys.length > 0 && count === keys.length}
+        indeterminate={count > 0 && count < keys.length}
+        onChange={(event) => selection.onToggle(keys, event.currentTarget.checked)}
+      />
+    </Table.Th>
   );
 }
 

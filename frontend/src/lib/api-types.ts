@@ -18,6 +18,7 @@ export type Resources = Schemas["Resources"];
 export type JobEvent = Schemas["Event"];
 export type Attempt = Schemas["Attempt"];
 export type Checkpoint = Schemas["Checkpoint"];
+export type JobFile = Schemas["JobFile"];
 export type Series = Schemas["Series"];
 export type Curve = Schemas["Curve"];
 export type LogPage = Schemas["LogPage"];

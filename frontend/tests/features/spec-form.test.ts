@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { draftToYaml, yamlToDraft, type Draft } from "@/features/new-job/draft";
-import { initialDraft } from "@/features/new-job/initial-draft";
+import { draftOf, initialDraft } from "@/features/new-job/initial-draft";
 import { sortErrors } from "@/features/new-job/server-errors";
 import { layoutOf, prepareSchema, uiSchemaOf, wordsOf } from "@/features/new-job/spec-schema";
 import { validateSpec } from "@/features/new-job/spec-validator";
@@ -151,4 +151,17 @@ test("the server's errors go to their fields", () => {
   expect(sorted.spec).toEqual({ model: { width: { __errors: ["too small"] } } });
   expect(sorted.others).toEqual({ "resources.slots_per_node": "no pool has 9" });
   expect(sorted.general).toEqual(["everything is wrong"]);
+});
+
+test("an earlier job's empty values, which the server writes as null, are no errors in the form", () => {
+  const schema = prepareSchema(TRAIN);
+  const spec = {
+    kind: "train",
+    model: { source: "config", width: 64, kv_heads: null },
+    data: { dataset: "books" },
+    steps: 5,
+  };
+  const draft = draftOf({ name: "again", spec, resources: { pool: "p", nodes: 1, slots_per_node: 1 }, priority: 0 });
+  expect(draft.spec["model"]).toEqual({ source: "config", width: 64 });
+  expect(validateSpec(schema, draft.spec)).toEqual([]);
 });

@@ -1,8 +1,9 @@
 /** What can be done with a job, on its page. */
 import { Button } from "@mantine/core";
-import { IconBolt, IconHandStop, IconRefresh, IconTrash } from "@tabler/icons-react";
+import { IconBolt, IconEdit, IconHandStop, IconRefresh, IconTrash } from "@tabler/icons-react";
+import { Link } from "react-router";
 import type { JobSummary } from "@/lib/api-types";
-import { useJobActions } from "./job-commands";
+import { editUrl, useJobActions } from "./job-commands";
 
 export function JobActionButtons({ job }: { job: JobSummary }) {
   const actions = useJobActions(job);
@@ -24,6 +25,9 @@ export function JobActionButtons({ job }: { job: JobSummary }) {
           Run again
         </Button>
       )}
+      <Button component={Link} to={editUrl(job)} variant="default" leftSection={<IconEdit size={16} />}>
+        Edit and run
+      </Button>
       {actions.canDelete && (
         <Button {...common} leftSection={<IconTrash size={16} />} onClick={actions.remove}>
           Delete

@@ -8,7 +8,7 @@ import { formatDuration, humanize, secondsBetween } from "@/lib/format";
 import { jobAttemptsQuery } from "@/lib/queries/jobs";
 import { useNow } from "@/lib/use-now";
 
-export default function JobAttempts({ jobId }: { jobId: string }) {
+export function JobAttempts({ jobId }: { jobId: string }) {
   const { data } = useSuspenseQuery(jobAttemptsQuery(jobId));
   const attempts = [...data].sort((a, b) => b.number - a.number);
   return (

@@ -17,6 +17,11 @@ export interface JobActions {
   remove: () => void;
 }
 
+/** The form, filled in with what this job was asked for. */
+export function editUrl(job: JobSummary): string {
+  return `/jobs/new?from=${job.id}`;
+}
+
 export function useJobActions(job: JobSummary): JobActions {
   const command = useJobCommand(job.id);
   const deletion = useDeleteJob(job.id);

@@ -28,11 +28,11 @@ function newestFirst(a: JobEvent, b: JobEvent): number {
   return (b.seq ?? 0) - (a.seq ?? 0) || b.created_at.localeCompare(a.created_at);
 }
 
-export default function JobEvents({ jobId }: { jobId: string }) {
+export function JobEvents({ jobId }: { jobId: string }) {
   const { data } = useSuspenseQuery(jobEventsQuery(jobId));
   const events = [...data].sort(newestFirst);
   return (
-    <Panel testId="job-events">
+    <Panel title="Events" testId="job-events">
       <Timeline bulletSize={14} lineWidth={2} active={-1}>
         {events.map((event) => {
           const state = stateAfter(event);

@@ -1,11 +1,12 @@
 /** The output of one rank, live: which attempt, rank and stream, and what to look for. */
-import { Group, SegmentedControl, Select, Switch, TextInput } from "@mantine/core";
-import { IconSearch } from "@tabler/icons-react";
+import { Button, Group, SegmentedControl, Select, Switch, TextInput } from "@mantine/core";
+import { IconDownload, IconSearch } from "@tabler/icons-react";
 import { useState } from "react";
 import { LogView } from "@/components/log-view";
 import { Panel } from "@/components/panel";
 import type { JobSummary } from "@/lib/api-types";
 import type { JobLive, LogSource } from "@/lib/live/job-live";
+import { logDownloadUrl } from "@/lib/queries/jobs";
 
 function numbered(count: number, from: number, label: string): { value: string; label: string }[] {
   return Array.from({ length: count }, (_, index) => ({
@@ -73,6 +74,16 @@ export default function JobLogs({ job, live }: { job: JobSummary; live: JobLive 
           checked={isFollowing}
           onChange={(event) => setFollowing(event.currentTarget.checked)}
         />
+        <Button
+          component="a"
+          href={logDownloadUrl(job.id, source)}
+          download
+          size="xs"
+          variant="default"
+          leftSection={<IconDownload size={14} />}
+        >
+          Download
+        </Button>
       </Group>
       <LogView
         key={`${source.attempt}/${rank}/${stream}`}

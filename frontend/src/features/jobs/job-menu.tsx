@@ -1,8 +1,9 @@
 /** What can be done with a job, from its row. */
 import { ActionIcon, Menu } from "@mantine/core";
-import { IconBolt, IconDotsVertical, IconHandStop, IconRefresh, IconTrash } from "@tabler/icons-react";
+import { IconBolt, IconDotsVertical, IconEdit, IconHandStop, IconRefresh, IconTrash } from "@tabler/icons-react";
+import { Link } from "react-router";
 import type { JobSummary } from "@/lib/api-types";
-import { useJobActions } from "./job-commands";
+import { editUrl, useJobActions } from "./job-commands";
 
 export function JobMenu({ job }: { job: JobSummary }) {
   const actions = useJobActions(job);
@@ -29,6 +30,9 @@ export function JobMenu({ job }: { job: JobSummary }) {
             Run again
           </Menu.Item>
         )}
+        <Menu.Item component={Link} to={editUrl(job)} leftSection={<IconEdit size={15} />}>
+          Edit and run
+        </Menu.Item>
         {actions.canDelete && (
           <Menu.Item leftSection={<IconTrash size={15} />} color="red" onClick={actions.remove}>
             Delete

@@ -10,17 +10,17 @@ import { Page } from "@/components/page";
 import { RelativeTime } from "@/components/relative-time";
 import type { Job } from "@/lib/api-types";
 import type { JobLive } from "@/lib/live/job-live";
+import { useJobLive } from "@/lib/live/use-job-live";
 import { jobQuery } from "@/lib/queries/jobs";
 import { useRequiredParam } from "@/lib/use-required-param";
 import { JobActionButtons } from "./job-action-buttons";
 import { JobResult } from "./job-result";
 import { JobStatus } from "./job-status";
-import { useJobLive } from "./use-job-live";
 
 const JobCharts = lazy(() => import("./job-charts"));
 const JobLogs = lazy(() => import("./job-logs"));
-const JobEvents = lazy(() => import("./job-events"));
-const JobAttempts = lazy(() => import("./job-attempts"));
+const JobTimeline = lazy(() => import("./job-timeline"));
+const JobArtifacts = lazy(() => import("./job-artifacts"));
 const JobCheckpoints = lazy(() => import("./job-checkpoints"));
 const JobConfiguration = lazy(() => import("./job-configuration"));
 
@@ -42,10 +42,10 @@ const TABS: JobTab[] = [
     label: "System",
     render: (job, live) => <JobCharts key="system" job={job} live={live} area="system" />,
   },
-  { value: "events", label: "Events", render: (job) => <JobEvents jobId={job.id} /> },
-  { value: "attempts", label: "Attempts", render: (job) => <JobAttempts jobId={job.id} /> },
+  { value: "timeline", label: "Timeline", render: (job) => <JobTimeline jobId={job.id} /> },
   { value: "checkpoints", label: "Checkpoints", render: (job) => <JobCheckpoints jobId={job.id} /> },
   { value: "configuration", label: "Configuration", render: (job) => <JobConfiguration job={job} /> },
+  { value: "artifacts", label: "Artifacts", render: (job) => <JobArtifacts job={job} /> },
 ];
 
 export default function JobPage() {
@@ -57,7 +57,8 @@ function LiveJob({ jobId }: { jobId: string }) {
   const { data: job } = useSuspenseQuery(jobQuery(jobId));
   const live = useJobLive(jobId, job.seq);
   const [search, setSearch] = useSearchParams();
-  const tab = search.get("tab") ?? (job.kind === "generate" ? "logs" : "charts");
+  const wanted = search.get("tab");
+  const tab = TABS.find(({ value }) => value === wanted)?.value ?? (job.kind === "generate" ? "logs" : "charts");
   const show = (value: string | null) =>
     setSearch(
       (old) => {

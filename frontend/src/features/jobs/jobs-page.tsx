@@ -2,6 +2,7 @@
 import { Button, Group } from "@mantine/core";
 import { IconListDetails, IconPlus } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
+import { useMemo } from "react";
 import { Link, useSearchParams } from "react-router";
 import { DataTable } from "@/components/data-table";
 import { EmptyState } from "@/components/empty-state";
@@ -14,6 +15,7 @@ import { jobsQuery, type JobFilter, type JobPage } from "@/lib/queries/jobs";
 import { useProject } from "@/lib/use-project";
 import { JOB_COLUMNS } from "./job-columns";
 import { JobFilters } from "./job-filters";
+import { SelectionBar } from "./selection-bar";
 
 const PAGE_SIZE = 50;
 const NEWEST_FIRST = "-created_at";
@@ -33,6 +35,11 @@ function filterOf(search: URLSearchParams, project: string | undefined): JobFilt
 
 function isFiltered(search: URLSearchParams): boolean {
   return ["state", "kind", "search"].some((name) => search.has(name));
+}
+
+/** Jobs that are ticked; they stay so on other pages of the table. */
+function selectedIn(search: URLSearchParams): string[] {
+  return (search.get("selected") ?? "").split(",").filter(Boolean);
 }
 
 const NEW_JOB = (
@@ -59,6 +66,16 @@ export default function JobsPage() {
       },
       { replace: true },
     );
+  const select = (ids: string[]) =>
+    setSearch(
+      (old) => {
+        const next = new URLSearchParams(old);
+        if (ids.length > 0) next.set("selected", ids.join(","));
+        else next.delete("selected");
+        return next;
+      },
+      { replace: true },
+    );
   if (error && !page) {
     return (
       <Page title="Jobs" actions={NEW_JOB}>
@@ -70,7 +87,12 @@ export default function JobsPage() {
     <Page title="Jobs" actions={NEW_JOB}>
       <Panel isFlush testId="jobs-table">
         <JobFilters search={search} onChange={change} />
-        {page ? <JobRows page={page} search={search} onChange={change} /> : <RowsSkeleton count={8} />}
+        <SelectionBar ids={selectedIn(search)} jobs={page?.jobs ?? []} onClear={() => select([])} />
+        {page ? (
+          <JobRows page={page} search={search} onChange={change} onSelect={select} />
+        ) : (
+          <RowsSkeleton count={8} />
+        )}
       </Panel>
     </Page>
   );
@@ -80,9 +102,15 @@ interface JobRowsProps {
   page: JobPage;
   search: URLSearchParams;
   onChange: (changes: Record<string, string>) => void;
+  onSelect: (ids: string[]) => void;
 }
 
-function JobRows({ page, search, onChange }: JobRowsProps) {
+function JobRows({ page, search, onChange, onSelect }: JobRowsProps) {
+  const selected = useMemo(() => new Set(selectedIn(search)), [search]);
+  const toggle = (ids: string[], isOn: boolean) => {
+    const others = [...selected].filter((id) => !ids.includes(id));
+    onSelect(isOn ? [...others, ...ids] : others);
+  };
   if (page.jobs.length === 0) return <NoJobs hasFilter={isFiltered(search)} />;
   return (
     <>
@@ -93,6 +121,7 @@ function JobRows({ page, search, onChange }: JobRowsProps) {
         rowKey={(job) => job.id}
         ordering={search.get("ordering") ?? NEWEST_FIRST}
         onOrder={(ordering) => onChange({ ordering })}
+        selection={{ keys: selected, onToggle: toggle, labelOf: (job) => `${job.name} #${job.number}` }}
       />
       {(page.next ?? page.previous) !== null && <Pager page={page} onChange={onChange} />}
     </>

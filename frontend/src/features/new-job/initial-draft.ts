@@ -1,11 +1,28 @@
 /** What the form begins with: the schema's defaults, and what a link brought along. */
 import { getDefaultFormState, type RJSFSchema } from "@rjsf/utils";
 import { specValidator } from "./spec-validator";
+import type { Job } from "@/lib/api-types";
 import type { Draft, Spec } from "./draft";
 
 export interface Preset {
   dataset?: string;
   model?: string;
+}
+
+/** The form knows no null: a value that is empty is left out, which means the same. */
+function withoutNulls(spec: Spec): Spec {
+  const filled = Object.entries(spec).filter(([, value]) => value !== null);
+  return Object.fromEntries(
+    filled.map(([key, value]) => [
+      key,
+      typeof value === "object" && !Array.isArray(value) ? withoutNulls(value as Spec) : value,
+    ]),
+  );
+}
+
+/** The same again: a job that was submitted, to be changed before it runs. */
+export function draftOf({ name, spec, resources, priority }: Pick<Job, keyof Draft>): Draft {
+  return { name, spec: withoutNulls(spec), resources, priority };
 }
 
 export function initialDraft(kind: string, schema: RJSFSchema, preset: Preset): Draft {

@@ -9,6 +9,7 @@ import { ApiError } from "@/lib/api-error";
 import type { CatalogEntry, Project } from "@/lib/api-types";
 import { useSubmitJob } from "@/lib/queries/jobs";
 import { randomId } from "@/lib/random-id";
+import type { Draft } from "./draft";
 import { initialDraft, type Preset } from "./initial-draft";
 import { PlacementFields } from "./placement-fields";
 import { sortErrors } from "./server-errors";
@@ -23,12 +24,14 @@ interface JobFormProps {
   entry: CatalogEntry;
   project: Project;
   preset: Preset;
+  /** What the form begins with, where that is an earlier job and not the defaults. */
+  start: Draft | null;
 }
 
-export function JobForm({ entry, project, preset }: JobFormProps) {
+export function JobForm({ entry, project, preset, start }: JobFormProps) {
   const schema = useMemo(() => prepareSchema(entry.schema), [entry.schema]);
   const uiSchema = useMemo(() => uiSchemaOf(schema), [schema]);
-  const [initial] = useState(() => initialDraft(entry.kind, schema, preset));
+  const [initial] = useState(() => start ?? initialDraft(entry.kind, schema, preset));
   const { draft, yaml, yamlError, change, changeYaml } = useDraft(initial);
   const [localErrors, setLocalErrors] = useState<{ field: string; message: string }[]>([]);
   const submit = useSubmitJob();

@@ -1,6 +1,7 @@
 /** Jobs and what belongs to one: events, attempts, checkpoints, series, points, logs. */
 import { keepPreviousData, queryOptions, useMutation, useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { api, cursorOf, unwrap } from "@/lib/api";
+import { describeError } from "@/lib/api-error";
 import type { JobEvent, JobKind, JobSummary, SubmitJob } from "@/lib/api-types";
 
 export interface JobFilter {
@@ -125,6 +126,44 @@ export function useJobCommand(id: string) {
       return client.invalidateQueries({ queryKey: JOBS_KEY });
     },
   });
+}
+
+/** Cancel several. Each is tried; what was refused is told together. */
+export function useCancelJobs() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: async (ids: string[]) => {
+      const answers = await Promise.allSettled(
+        ids.map((id) => unwrap(api.POST("/api/v1/jobs/{id}/cancel", { params: { path: { id } } }))),
+      );
+      const refused = answers.flatMap((answer) => (answer.status === "rejected" ? [answer.reason as unknown] : []));
+      const reasons = new Set(refused.map(describeError));
+      if (refused.length > 0) throw new Error(`${refused.length} of ${ids.length}: ${[...reasons].join(" ")}`);
+    },
+    onSettled: () => client.invalidateQueries({ queryKey: JOBS_KEY }),
+  });
+}
+
+export function jobArtifactsQuery(id: string) {
+  return queryOptions({
+    queryKey: jobKey(id, "artifacts"),
+    queryFn: async () =>
+      (await unwrap(api.GET("/api/v1/jobs/{id}/artifacts", { params: { path: { id }, query: { page_size: 200 } } })))
+        .results,
+  });
+}
+
+export function artifactUrl(jobId: string, entry: number): string {
+  return `/api/v1/jobs/${jobId}/artifacts/${entry}/content`;
+}
+
+export function logDownloadUrl(jobId: string, source: { attempt: number; rank: number; stream: string }): string {
+  const query = new URLSearchParams({
+    attempt: String(source.attempt),
+    rank: String(source.rank),
+    stream: source.stream,
+  });
+  return `/api/v1/jobs/${jobId}/logs/download?${query.toString()}`;
 }
 
 export function useDeleteJob(id: string) {
