@@ -159,21 +159,23 @@ def pydantic_errors(error: ValidationError, *, data: object = None, prefix: str 
     """List a pydantic error's fields as dotted paths; see ``InvalidInput.from_pydantic``."""
     found = []
     for item in error.errors(include_url=False, include_context=False, include_input=False):
-        path = _input_path(item["loc"], data) if data is not None else [str(part) for part in item["loc"]]
+        path = [str(part) for part in item["loc"]]
+        if data is not None:
+            path = _input_path(item["loc"], data, is_missing=item["type"] == "missing")
         field = ".".join([prefix, *path] if prefix else path)
         found.append(FieldError(field, item["msg"].removeprefix("Value error, ")))
     return found
 
 
-def _input_path(loc: tuple[int | str, ...], data: object) -> list[str]:
-    """Walk ``data`` along ``loc``; a part that is no key on the way (a union's tag) is skipped."""
+def _input_path(loc: tuple[int | str, ...], data: object, *, is_missing: bool) -> list[str]:
+    """Walk ``data`` along ``loc``; a part that is no key (a union's tag) is skipped, but for a key that is missing."""
     path: list[str] = []
     here = data
     for index, part in enumerate(loc):
         below = _child(here, part)
         if below is not _MISSING:
             here = below
-        elif not (index == len(loc) - 1 and isinstance(here, Mapping)):  # a missing key is the last part of its path
+        elif not (is_missing and index == len(loc) - 1 and isinstance(here, Mapping)):
             continue
         path.append(str(part))
     return path

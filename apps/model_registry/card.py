@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _MAX_ROWS = 60
+_MADE_BY = {"compress": "Compression"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ def render_card(facts: CardFacts) -> str:
     sections = [
         f"# {_plain(facts.name)}\n\n{_summary(facts)}",
         "## Data\n\n" + _data(facts),
-        "## Training\n\n" + _table(("Setting", "Value"), _flatten(facts.config)),
+        f"## {_MADE_BY.get(str(facts.config.get('kind')), 'Training')}\n\n"
+        + _table(("Setting", "Value"), _flatten(facts.config)),
         "## Metrics\n\n" + _table(("Metric", "Value"), _flatten(facts.metrics)),
         "## Lineage\n\n" + _lineage(facts),
         "## Use\n\n" + _use(facts.name),
@@ -52,7 +54,10 @@ def human_count(count: int) -> str:
 def _summary(facts: CardFacts) -> str:
     kind = facts.config.get("kind")
     origin = f"fine-tuned from `{_code(facts.parent)}`" if facts.parent else "trained from its configuration"
-    origin = origin if kind == "train" else "imported"
+    if kind == "compress":
+        origin = f"compressed from `{_code(facts.parent)}`"
+    elif kind != "train":
+        origin = "imported"
     parameters = f"{human_count(facts.num_parameters)} parameters" if facts.num_parameters else "unknown size"
     return f"A causal language model with {parameters} ({facts.size_bytes / 2**20:.1f} MiB), {origin}."
 

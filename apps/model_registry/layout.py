@@ -6,7 +6,7 @@ little-endian, then a JSON object of tensors. No weight is read.
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -17,6 +17,7 @@ from workers.contract.manifest import FileRef
 
 CONFIG_FILE = "config.json"
 _MAX_HEADER_BYTES = 100_000_000
+_MAX_CONFIG_BYTES = 10_000_000
 _RUNS_WHEN_LOADED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".py", ".so")
 
 
@@ -46,6 +47,19 @@ def check_layout(files: Sequence[FileRef]) -> None:
         errors.append(FieldError("files", "There is no .safetensors file: the model has no weights."))
     if errors:
         raise InvalidInput(errors[0].message, errors=errors[:100], code="not_a_model")
+
+
+def read_config(files: Sequence[StoredFile]) -> dict[str, Any]:
+    """Return the model's ``config.json``; empty when there is none, or it is no JSON object."""
+    file = next((file for file in files if file.path == CONFIG_FILE and file.size_bytes <= _MAX_CONFIG_BYTES), None)
+    if file is None:
+        return {}
+    with storage().open(file.storage_key) as stream:
+        content = stream.read()
+    try:
+        return msgspec.json.decode(content, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
 
 
 def is_weights(path: str) -> bool:

@@ -29,6 +29,7 @@ from workers.contract.node_api import (
     PhaseReport,
     ProgressReport,
     Report,
+    ResultReport,
     ResumedReport,
     WishKind,
 )
@@ -39,6 +40,7 @@ from workers.contract.run import (
     ModelEvent,
     PhaseEvent,
     ProgressEvent,
+    ResultEvent,
     ResumedEvent,
 )
 
@@ -266,6 +268,8 @@ class Reporter:
             return ResumedReport(fence=fence, time_us=time_us, step=event.step)
         if isinstance(event, CompletionEvent):
             return CompletionReport(fence=fence, time_us=time_us, completions=event.completions)
+        if isinstance(event, ResultEvent):
+            return ResultReport(fence=fence, time_us=time_us, result=event.result)
         return None  # failure and finished are told by the exit report
 
     def _put_files(self, key: str, event: CheckpointEvent | ModelEvent) -> None:

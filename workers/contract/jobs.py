@@ -5,19 +5,28 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationInfo, field_validator
 
 from workers.contract.base import ContractModel
+from workers.contract.compression.recipe import CompressSpec
 from workers.contract.generation import GenerateSpec
 from workers.contract.scripting import ScriptSpec
 from workers.contract.training import TrainSpec
 
 # A new kind is one more member here; tests assert that each has a handler in workers.runtime.jobs. A script is a
 # program of its own: the agent starts it, not the runtime.
-AnySpec = TrainSpec | GenerateSpec | ScriptSpec
+AnySpec = TrainSpec | GenerateSpec | ScriptSpec | CompressSpec
 
 JobSpec = Annotated[AnySpec, Field(discriminator="kind")]
 
 JOB_SPEC_ADAPTER: TypeAdapter[AnySpec] = TypeAdapter(JobSpec)
 
-JOB_KINDS: dict[str, type[AnySpec]] = {"train": TrainSpec, "generate": GenerateSpec, "script": ScriptSpec}
+JOB_KINDS: dict[str, type[AnySpec]] = {
+    "train": TrainSpec,
+    "generate": GenerateSpec,
+    "script": ScriptSpec,
+    "compress": CompressSpec,
+}
+
+ONE_RANK_KINDS = frozenset({"generate", "compress"})
+"""Kinds that do all their work on one rank."""
 
 
 class Resources(ContractModel):

@@ -29,6 +29,7 @@ from pydantic import Field, TypeAdapter
 from workers.contract.base import ContractModel
 from workers.contract.jobs import JobSpec
 from workers.contract.manifest import SHA256_PATTERN, FileRef, Manifest
+from workers.contract.results import JobResult
 from workers.contract.run import FailureKind, MetricValue
 
 HEARTBEAT_S = 5.0
@@ -259,6 +260,13 @@ class CompletionReport(ReportBase):
     completions: tuple[str, ...]
 
 
+class ResultReport(ReportBase):
+    """What the job has found out."""
+
+    type: Literal["result"] = "result"
+    result: JobResult
+
+
 class Outcome(StrEnum):
     """How an allocation ended, as its agent saw it."""
 
@@ -289,6 +297,7 @@ Report = Annotated[
     | ModelReport
     | OutputReport
     | CompletionReport
+    | ResultReport
     | ExitReport,
     Field(discriminator="type"),
 ]

@@ -20,6 +20,7 @@ from pydantic import Field, TypeAdapter
 from workers.contract.base import ContractModel
 from workers.contract.jobs import JobSpec
 from workers.contract.manifest import Manifest
+from workers.contract.results import JobResult
 
 
 class RunFile(ContractModel):
@@ -133,6 +134,13 @@ class CompletionEvent(EventBase):
     completions: tuple[str, ...]
 
 
+class ResultEvent(EventBase):
+    """What the job has found out; at most one a job."""
+
+    type: Literal["result"] = "result"
+    result: JobResult
+
+
 class ResumedEvent(EventBase):
     """Training goes on from a checkpoint; ``step`` is the last one it contains."""
 
@@ -173,6 +181,7 @@ Event = Annotated[
     | CheckpointEvent
     | ModelEvent
     | CompletionEvent
+    | ResultEvent
     | ResumedEvent
     | FailureEvent
     | FinishedEvent,

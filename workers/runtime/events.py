@@ -24,6 +24,7 @@ from workers.contract.run import (
     ModelEvent,
     PhaseEvent,
     ProgressEvent,
+    ResultEvent,
     ResumedEvent,
 )
 
@@ -39,6 +40,7 @@ __all__ = [
     "ModelEvent",
     "PhaseEvent",
     "ProgressEvent",
+    "ResultEvent",
     "ResumedEvent",
     "metric_value",
 ]

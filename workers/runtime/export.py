@@ -5,10 +5,11 @@ import shutil
 from pathlib import Path
 
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import GenerationConfig, PretrainedConfig
 
 from workers.contract.manifest import Manifest
+from workers.runtime.compression.storage import describe_in_config
 from workers.runtime.data.tokenizer import TOKENIZER_FILE, LoadedTokenizer
 from workers.runtime.files import publish
 
@@ -31,14 +32,16 @@ def export_model(
     tokenizer: LoadedTokenizer,
     *,
     model_dir: Path | None,
+    model: nn.Module | None = None,
 ) -> Manifest:
     """Publish ``model/`` below ``output_dir``; a tokenizer of ``model_dir`` is copied as it is.
 
-    ``weights`` are whole and by their Hugging Face names, tied ones once; ``config`` names its architecture.
+    ``weights`` are whole and by their Hugging Face names, tied ones once; ``config`` names its architecture. Where some
+    layers are in smaller forms, ``model`` holds them: they are written as they are, and ``config.json`` says so.
     """
     return publish(
         output_dir / MODEL_DIRECTORY,
-        lambda directory: _write(directory, weights, config, tokenizer, model_dir=model_dir),
+        lambda directory: _write(directory, weights, config, tokenizer, model_dir=model_dir, model=model),
     )
 
 
@@ -49,10 +52,13 @@ def _write(
     tokenizer: LoadedTokenizer,
     *,
     model_dir: Path | None,
+    model: nn.Module | None,
 ) -> None:
     config.use_cache = True
     config.save_pretrained(directory)
     config.use_cache = False
+    if model is not None:
+        describe_in_config(directory, model)
     tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
     GenerationConfig(  # type: ignore[no-untyped-call]

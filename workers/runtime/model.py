@@ -14,6 +14,7 @@ from transformers import LlamaConfig as HFLlamaConfig
 from transformers.models.llama.modeling_llama import LlamaForCausalLM
 
 from workers.contract.training import LlamaConfig, TrainSpec
+from workers.runtime.compression.storage import is_compressed, load_compressed, make_dense
 from workers.runtime.data.tokenizer import LoadedTokenizer
 from workers.runtime.errors import UserError
 
@@ -60,7 +61,18 @@ def _build_llama(config: LlamaConfig, context_length: int, tokenizer: LoadedToke
 
 
 def load_pretrained(model_dir: Path) -> PreTrainedModel:
-    """Load the causal language model of a directory in fp32.
+    """Load the causal language model of a directory as plain layers in fp32, whatever form they are stored in.
+
+    Raises:
+        UserError: the directory is not a model, or not one that can be loaded without running its code.
+    """
+    model = load_stored(model_dir, dtype=torch.float32)
+    make_dense(model, torch.float32)
+    return model
+
+
+def load_stored(model_dir: Path, *, dtype: torch.dtype | None = None) -> PreTrainedModel:
+    """Load a model with its layers in the form in which they are stored, and in the stored type unless one is given.
 
     Raises:
         UserError: the directory is not a model, or not one that can be loaded without running its code.
@@ -72,8 +84,10 @@ def load_pretrained(model_dir: Path) -> PreTrainedModel:
         config = json.loads(config_path.read_text(encoding="utf-8"))
         if "model_type" not in config:
             raise UserError(f"model: {config_path} names no model_type")
+        if is_compressed(config):
+            return load_compressed(model_dir)
         model = AutoModelForCausalLM.from_pretrained(
-            model_dir, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+            model_dir, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=dtype or "auto"
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise UserError(f"model: {model_dir} cannot be loaded: {error}") from error

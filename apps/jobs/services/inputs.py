@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from apps.core.errors import InvalidInput
 from apps.datasets import selectors as datasets
 from apps.datasets.models import DatasetVersion
+from apps.jobs.services.compression import check_calibration, check_fit
 from apps.jobs.services.scripts import check_script
 from apps.model_registry import selectors as models
 from apps.model_registry.models import ModelVersion
 from apps.projects.models import Project
 from apps.storage.models import FileSet
+from workers.contract.compression.recipe import CompressSpec
 from workers.contract.generation import GenerateSpec
 from workers.contract.jobs import AnySpec
 from workers.contract.scripting import ScriptSpec
@@ -42,9 +44,21 @@ def resolve_inputs(*, project: Project, spec: AnySpec) -> ResolvedInputs:
             _dataset_version(project, spec.dataset, "spec.dataset") if spec.dataset else None,
             _model_version(project, spec.model, "spec.model") if spec.model else None,
         )
+    if isinstance(spec, CompressSpec):
+        return _inputs_of_compression(project, spec)
     model = spec.model
     version = _model_version(project, model.model, "spec.model.model") if isinstance(model, PretrainedModel) else None
     return ResolvedInputs(_dataset_version(project, spec.data.dataset, "spec.data.dataset"), version)
+
+
+def _inputs_of_compression(project: Project, spec: CompressSpec) -> ResolvedInputs:
+    version = _model_version(project, spec.model, "spec.model")
+    check_fit(spec=spec, version=version)
+    dataset = None
+    if spec.calibration is not None:
+        dataset = _dataset_version(project, spec.calibration.dataset, "spec.calibration.dataset")
+        check_calibration(calibration=spec.calibration, dataset_version=dataset)
+    return ResolvedInputs(dataset, version)
 
 
 def _dataset_version(project: Project, reference: str, field: str) -> DatasetVersion:

@@ -27,6 +27,7 @@ from workers.contract.node_api import (
     ProgressReport,
     Report,
     ReportReply,
+    ResultReport,
     ResumedReport,
     RunningReport,
     WishKind,
@@ -164,6 +165,15 @@ def _completion(job: Job, attempt: Attempt, allocation: Allocation, report: Comp
     announce(job, action="completion", after={"samples": len(report.completions)}, actor=_actor(allocation))
 
 
+def _result(job: Job, attempt: Attempt, allocation: Allocation, report: ResultReport) -> None:
+    result = report.result.model_dump(mode="json")
+    if job.result == result:
+        return
+    Job.objects.filter(pk=job.pk).update(result=result, updated_at=timezone.now())
+    job.result = result
+    announce(job, action="result", after={"attempt": attempt.number}, actor=_actor(allocation))
+
+
 def _note_exit(allocation: Allocation, report: ExitReport) -> None:
     """The ranks are gone whatever their fence: record how, and free the devices."""
     if allocation.outcome == "":
@@ -207,6 +217,7 @@ _HANDLERS: dict[type, Callable[[Job, Attempt, Allocation, Any], None]] = {
     ModelReport: _model,
     OutputReport: _output,
     CompletionReport: _completion,
+    ResultReport: _result,
     ExitReport: _exit,
 }
 

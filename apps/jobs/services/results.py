@@ -59,5 +59,6 @@ STORERS: dict[str, Callable[[Job, Attempt], str]] = {
     "train": _store_model,
     "generate": _keep_reported,
     "script": _keep_files,
+    "compress": _store_model,
 }
 """How each kind of job leaves what it was for; every kind of the contract has an entry."""

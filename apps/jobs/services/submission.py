@@ -22,10 +22,10 @@ from apps.jobs.services.lifecycle import announce, lock_job
 from apps.jobs.services.scripts import store_source
 from apps.projects.models import Project
 from apps.projects.services import writable_project
+from workers.contract.compression.recipe import CompressSpec
 from workers.contract.distribution import DistributionError
 from workers.contract.elastic import UnevenShare, node_counts, spec_on
-from workers.contract.generation import GenerateSpec
-from workers.contract.jobs import JOB_KINDS, AnySpec, Resources
+from workers.contract.jobs import JOB_KINDS, ONE_RANK_KINDS, AnySpec, Resources
 from workers.contract.scripting import ScriptSpec
 from workers.contract.training import TrainSpec, check_distribution
 from workers.contract.upgrades import load_spec
@@ -123,8 +123,9 @@ def validate_resources(document: dict[str, Any], spec: AnySpec) -> Resources:
         resources = Resources.model_validate(document)
     except ValidationError as error:
         raise InvalidInput.from_pydantic(error, data=document, prefix="resources") from error
-    if isinstance(spec, GenerateSpec) and resources.most * resources.slots_per_node != 1:
-        raise InvalidInput("A generate job runs on one slot of one node.", field="resources.slots_per_node")
+    if spec.kind in ONE_RANK_KINDS and resources.most * resources.slots_per_node != 1:
+        field = "resources.slots_per_node" if resources.slots_per_node > 1 else "resources.nodes"
+        raise InvalidInput(f"A {spec.kind} job runs on one slot of one node.", field=field)
     capacities = pool_capacities()
     pool = capacities.get(resources.pool)
     if pool is None:
@@ -224,7 +225,7 @@ def _create(
         dataset_version=inputs.dataset_version,
         input_version=inputs.input_version,
         source_file_set=inputs.source_file_set or store_source(project=project, spec=spec),
-        output_model_name=_output_model_name(spec, submission.name),
+        output_model_name=_output_model_name(spec, submission.name, inputs),
         total_steps=spec.steps if isinstance(spec, TrainSpec) else 0,
         queued_at=timezone.now(),
     )
@@ -236,11 +237,13 @@ def _create(
     return job
 
 
-def _output_model_name(spec: AnySpec, job_name: str) -> str:
-    """Return the registry name of the result: the spec's, else the job's brought into its alphabet."""
-    if not isinstance(spec, TrainSpec):
+def _output_model_name(spec: AnySpec, job_name: str, inputs: ResolvedInputs) -> str:
+    """Return the registry name of the result: the spec's, else that of the model it is made from or of the job."""
+    if not isinstance(spec, TrainSpec | CompressSpec):
         return ""
     if spec.output_model:
         return spec.output_model
+    if isinstance(spec, CompressSpec) and inputs.input_version is not None:
+        return inputs.input_version.model.name
     kept = "".join(character if character.isascii() and character.isalnum() else "-" for character in job_name.lower())
     return "-".join(part for part in kept.split("-") if part)[:63].strip("-") or "model"

@@ -1412,12 +1412,13 @@ export interface components {
             size_bytes: number;
         };
         /**
-         * @description * `generate` - generate
+         * @description * `compress` - compress
+         *     * `generate` - generate
          *     * `script` - script
          *     * `train` - train
          * @enum {string}
          */
-        JobKind: "generate" | "script" | "train";
+        JobKind: "compress" | "generate" | "script" | "train";
         /**
          * @description * `queued` - Queued
          *     * `starting` - Starting
@@ -3397,11 +3398,12 @@ export interface operations {
                 created_before?: string;
                 cursor?: string;
                 /**
-                 * @description * `generate` - generate
+                 * @description * `compress` - compress
+                 *     * `generate` - generate
                  *     * `script` - script
                  *     * `train` - train
                  */
-                kind?: "generate" | "script" | "train";
+                kind?: "compress" | "generate" | "script" | "train";
                 number?: number;
                 /** @description Fields to sort by, comma separated, `-` for descending. Possible: created_at, name, number, priority, state, started_at, ended_at. */
                 ordering?: string;

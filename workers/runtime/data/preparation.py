@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from workers.contract.training import BPETokenizer, TrainSpec
+from workers.contract.training import BPETokenizer, ModelTokenizer, TokenizerSource, TrainSpec
 from workers.runtime.context import RankContext
 from workers.runtime.data.agreement import lead_and_agree
 from workers.runtime.data.documents import Piece, Survey, digest_of_dataset, read_pieces, survey
@@ -54,13 +54,35 @@ def prepare_data(spec: TrainSpec, context: RankContext) -> PreparedData:
         UserError: the dataset, or the model's tokenizer, cannot be used.
         StopRequested: asked to stop meanwhile.
     """
+    return _prepare(_Wanted(spec.data.validation_pct, spec.tokenizer), context)
+
+
+def prepare_for_model(context: RankContext, *, validation_pct: float) -> PreparedData:
+    """Return the dataset's streams in the tokens of the run's model; the same share is held out as in training.
+
+    Raises:
+        UserError: the dataset, or the model's tokenizer, cannot be used.
+        StopRequested: asked to stop meanwhile.
+    """
+    return _prepare(_Wanted(validation_pct, ModelTokenizer()), context)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What the streams depend on beside the dataset."""
+
+    validation_pct: float
+    tokenizer: TokenizerSource
+
+
+def _prepare(wanted: _Wanted, context: RankContext) -> PreparedData:
     dataset = context.paths.dataset
     if dataset is None:
         raise UserError("data.dataset: the run file names no dataset directory")
 
     def prepare() -> PreparedData:
         digest = context.paths.dataset_digest or digest_of_dataset(dataset)
-        preparation = _Preparation(spec, context, dataset, digest)
+        preparation = _Preparation(wanted, context, dataset, digest)
         return preparation.streams(preparation.tokenizer())
 
     return lead_and_agree(context, prepare, identity=lambda data: data.digest)
@@ -69,8 +91,8 @@ def prepare_data(spec: TrainSpec, context: RankContext) -> PreparedData:
 class _Preparation:
     """One dataset on its way into the cache."""
 
-    def __init__(self, spec: TrainSpec, context: RankContext, dataset: Path, digest: str) -> None:
-        self._spec = spec
+    def __init__(self, wanted: _Wanted, context: RankContext, dataset: Path, digest: str) -> None:
+        self._wanted = wanted
         self._context = context
         self._dataset = dataset
         self._digest = digest
@@ -78,18 +100,18 @@ class _Preparation:
         self._survey: Survey | None = None
 
     def tokenizer(self) -> LoadedTokenizer:
-        source = self._spec.tokenizer
+        source = self._wanted.tokenizer
         if not isinstance(source, BPETokenizer):
             if self._context.paths.model is None:
                 raise UserError("model.model: the run file names no model directory")
             return load_model_tokenizer(self._context.paths.model)
-        key = _key("tokenizer", self._digest, self._spec.data.validation_pct, source.vocab_size)
+        key = _key("tokenizer", self._digest, self._wanted.validation_pct, source.vocab_size)
         directory = self._cache / "tokenizers" / key
         self._make_once(directory, lambda temporary: self._train_tokenizer(temporary, source.vocab_size))
         return load_tokenizer(directory / TOKENIZER_FILE)
 
     def streams(self, tokenizer: LoadedTokenizer) -> PreparedData:
-        key = _key("stream", self._digest, self._spec.data.validation_pct, tokenizer.digest)
+        key = _key("stream", self._digest, self._wanted.validation_pct, tokenizer.digest)
         directory = self._cache / "streams" / key
         self._make_once(directory, lambda temporary: self._pack(temporary, tokenizer))
         return PreparedData(
@@ -130,7 +152,7 @@ class _Preparation:
     def _pieces(self) -> Iterator[Piece]:
         if self._survey is None:
             self._survey = survey(self._dataset)
-        return read_pieces(self._dataset, self._survey, self._spec.data.validation_pct)
+        return read_pieces(self._dataset, self._survey, self._wanted.validation_pct)
 
     def _progress(self, phase: str) -> Callable[[int], None]:
         """Return a function that counts characters, tells how far they are, and heeds the wish to stop."""

@@ -15,7 +15,7 @@ from workers.runtime.device import compute_dtype
 from workers.runtime.errors import UserError
 from workers.runtime.events import CompletionEvent
 from workers.runtime.jobs.registry import register
-from workers.runtime.model import load_pretrained
+from workers.runtime.model import load_stored
 
 
 @register(GenerateSpec)
@@ -31,7 +31,7 @@ def run_generate(spec: GenerateSpec, context: RankContext) -> JobEnd:
         raise UserError("model: the run file names no model directory")
     context.phase("load")
     loaded = load_model_tokenizer(context.paths.model)
-    model = load_pretrained(context.paths.model)
+    model = load_stored(context.paths.model, dtype=torch.float32)
     module: nn.Module = model
     module.eval().to(context.device)
     context.phase("generate")

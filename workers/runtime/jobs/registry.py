@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from workers.contract.generation import GenerateSpec
+from workers.contract.base import ContractModel
 from workers.contract.jobs import JOB_KINDS, AnySpec
-from workers.contract.training import TrainSpec
 from workers.runtime.context import JobEnd, RankContext
 
-SpecT = TypeVar("SpecT", TrainSpec, GenerateSpec)
+SpecT = TypeVar("SpecT", bound=ContractModel)
 
-HANDLERS: dict[type[AnySpec], Callable[..., JobEnd]] = {}
+HANDLERS: dict[type[ContractModel], Callable[..., JobEnd]] = {}
 
 
 def register(

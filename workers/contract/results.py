@@ -1,0 +1,9 @@
+"""What jobs report beside files, by kind; stored as the job's result."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from workers.contract.compression.result import CompressionResult
+
+JobResult = Annotated[CompressionResult, Field()]

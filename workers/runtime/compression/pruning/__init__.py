@@ -1,0 +1,1 @@
+"""Removing weights: ``masks`` chooses them, each method says by which score."""

@@ -1,0 +1,1 @@
+"""Fewer bits: each method chooses the integers; ``workers.runtime.compression.linear`` holds them."""
