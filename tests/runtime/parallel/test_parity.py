@@ -68,6 +68,7 @@ _STRATEGIES: dict[str, tuple[int, int, dict[str, Any]]] = {
     "ddp_tp": (4, 4, {"mesh": {"tp": 2}}),
     "fsdp_tp": (4, 4, {"mesh": {"tp": 2}, "data_parallel": _FSDP}),
     "fsdp_pp": (4, 4, {"mesh": {"pp": 2}, "data_parallel": _FSDP}),
+    "tp_pp": (4, 8, {"mesh": {"tp": 2, "pp": 2}}),
     "zero1_pp": (4, 4, {"mesh": {"pp": 2}, "data_parallel": {"kind": "zero1"}}),
 }  # fmt: skip
 

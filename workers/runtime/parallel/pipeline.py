@@ -23,6 +23,7 @@ from torch.distributed.pipelining import (
     ScheduleInterleavedZeroBubble,
 )
 from torch.distributed.pipelining.schedules import PipelineScheduleMulti, PipelineScheduleSingle
+from torch.distributed.tensor import DTensor
 
 from workers.contract.distribution import PipelineSchedule, pipeline_chunks
 from workers.runtime.data.sampler import Batch
@@ -169,8 +170,11 @@ class PipelinePasses:
     def _share_tied_gradient(self) -> None:
         parameter = dict(self._assembly.parts.named_parameters())[TIED_ORIGINAL]
         assert parameter.grad is not None
+        if isinstance(parameter, DTensor) and isinstance(parameter.grad, DTensor):
+            # backward of an embedding leaves its gradient laid out otherwise than that of a product
+            parameter.grad = parameter.grad.redistribute(placements=parameter.placements)
         own = local_tensor(parameter.grad)
-        theirs = torch.empty_like(own)
+        theirs = torch.empty_like(own, memory_format=torch.contiguous_format)  # the wire knows no strides
         peer = self._size - 1 if self._is_first else 0
         operations = [
             dist.P2POp(dist.isend, own.contiguous(), group=self._group, group_peer=peer),
