@@ -1,6 +1,7 @@
 """Local training and asynchrony against their definitions, followed replica by replica in one process."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -233,7 +234,7 @@ def test_what_rounding_loses_of_a_mean_is_in_the_residuals(
 def serve(staleness: int, slow_rank: int) -> tuple[torch.Tensor, list[float]]:
     """Train with a parameter server and AdamW; return the server's weights at the end, and the ages seen."""
     module = toy.model()
-    server = ParameterServer(module, staleness=staleness)
+    server = ParameterServer(module, staleness=staleness, timeout=timedelta(seconds=60))
     optimizer = torch.optim.AdamW(module.parameters(), lr=0.01)  # over the server's weights, on rank 0
     server.start(lambda step: optimizer.step() and None, 0)
     ages = []

@@ -23,7 +23,6 @@ from torch import nn
 
 from workers.runtime.communication.flat import pack, unpack, views
 from workers.runtime.communication.synchroniser import Synchroniser
-from workers.runtime.device import COLLECTIVE_TIMEOUT_S
 
 _PUSH, _MEET, _LEAVE = 0, 1, 2  # what a worker wants; with its step, the header of a message
 _LOSS = 1  # elements of a push beside the gradients
@@ -97,14 +96,13 @@ class Server:
 class ParameterServer(Synchroniser):
     """One rank's side of it. On rank 0 ``replica`` works and the model given is the server's."""
 
-    def __init__(self, model: nn.Module, *, staleness: int) -> None:
+    def __init__(self, model: nn.Module, *, staleness: int, timeout: timedelta) -> None:
         self._staleness = staleness
         self._rank, self._world_size = dist.get_rank(), dist.get_world_size()
         self.replica = copy.deepcopy(model) if self._rank == 0 else model
         self._served = list(model.parameters())
         self._weights = list(self.replica.parameters())
         self._size = sum(weight.numel() for weight in self._weights)
-        timeout = timedelta(seconds=COLLECTIVE_TIMEOUT_S)
         groups = [  # every rank takes part in making every group
             dist.new_group([0, worker], backend="gloo", timeout=timeout) for worker in range(1, self._world_size)
         ]
