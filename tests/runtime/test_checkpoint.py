@@ -1,6 +1,8 @@
 """Checkpoints: complete or absent, and only those that are wanted."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -151,3 +153,33 @@ def test_checkpoint_of_another_shape_is_refused(tmp_path: Path) -> None:
         restore(checkpoint, {"model.w": torch.zeros(50)})
     with pytest.raises(UserError, match="the checkpoint has none"):
         restore(checkpoint, {"model.other": torch.zeros(50)})
+
+
+_FILL_A_DISK = """
+import sys
+from pathlib import Path
+from workers.runtime.environment import prepare_environment
+prepare_environment()
+import torch
+from workers.runtime.checkpoint import Progress, Snapshot, _store
+from workers.runtime.errors import describe
+tensors = {str(number): torch.ones(100_000) for number in range(30)}
+try:
+    _store(Path(sys.argv[1]), Snapshot(Progress(step=1, position=1, tokens=1, world_size=1), tensors, {}))
+except OSError as error:
+    print(describe(error))
+"""
+
+
+def test_full_disk_is_called_by_its_name(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        assert "CI" not in os.environ, "run the tests as root: only root can mount a file system"
+        pytest.skip("only root can mount a file system")
+    mount = 'mount -t tmpfs -o size=2m none "$1"; exec "$2" -c "$3" "$1"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-ec", mount, "sh", str(tmp_path), sys.executable, _FILL_A_DISK],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("no space left on the disk: "), done.stderr
