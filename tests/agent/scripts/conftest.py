@@ -121,7 +121,9 @@ def _serve_repository(folder: Path, processes: list[subprocess.Popen[bytes]]) ->
     repository.git("init", "-q")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = ["git", "daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1", f"--port={port}"]
+    # not by `git daemon`, which would start it as a child that outlives it
+    programs = subprocess.run(["git", "--exec-path"], check=True, capture_output=True, text=True).stdout.strip()
+    command = [f"{programs}/git-daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1", f"--port={port}"]
     command += [f"--base-path={served}", str(served)]
     processes.append(subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "HOME": str(folder)}))
     repository.url = f"git://127.0.0.1:{port}/project"
