@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 
 from tests.runtime.ranks import Launcher, Run, tiny_train_spec
@@ -34,7 +35,11 @@ def _tensors(run: Run) -> dict[str, torch.Tensor]:
     checkpoint = latest_checkpoint(run.output_dir)
     assert checkpoint is not None, run.stderr()
     stored = FileSystemReader(checkpoint).read_metadata().state_dict_metadata
-    tensors = {name: torch.zeros(each.size) for name, each in stored.items() if not name.startswith("rng.")}
+    tensors = {
+        name: torch.zeros(each.size)
+        for name, each in stored.items()
+        if isinstance(each, TensorStorageMetadata) and not name.startswith("rng.")
+    }
     load(dict(tensors), storage_reader=FileSystemReader(checkpoint), no_dist=True)
     return tensors
 
