@@ -21,7 +21,7 @@ export function ProjectSwitcher() {
           leftSection={<IconFolder size={14} aria-hidden />}
           rightSection={<IconChevronDown size={14} aria-hidden />}
           aria-label={`Project: ${label}`}
-          maw={{ base: 150, sm: 280 }}
+          maw={{ base: 104, sm: 280 }}
         >
           <Text span inherit truncate>
             {label}

@@ -26,6 +26,7 @@ export function ConnectionBadge() {
         variant={state === "offline" ? "filled" : "light"}
         color={state === "offline" ? "orange" : "gray"}
         tt="none"
+        style={{ flexShrink: 0 }}
         leftSection={<Icon size={12} aria-hidden />}
       >
         {label}

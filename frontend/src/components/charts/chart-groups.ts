@@ -53,8 +53,13 @@ const RULES: GroupRule[] = [
 
 const UNITS = /_(per_s|s|ms|bytes|gib|pct|w|c)$/;
 
+/** `step_time_s` as `Step time`: the unit stands elsewhere. */
+export function metricName(key: string): string {
+  return humanize(key.replace(UNITS, ""));
+}
+
 function labelOf(key: string, rank: number, hasRanks: boolean): string {
-  const name = humanize(key.replace(UNITS, ""));
+  const name = metricName(key);
   return hasRanks ? `${name}, rank ${rank}` : name;
 }
 

@@ -2,13 +2,12 @@
 import { SimpleGrid, Stack, useComputedColorScheme } from "@mantine/core";
 import { useEffect, useMemo } from "react";
 import { stepsWithin } from "@/components/charts/axis";
-import { chartGroups } from "@/components/charts/chart-groups";
+import { chartGroups, metricName } from "@/components/charts/chart-groups";
 import { ChartPanel, type ChartLine } from "@/components/charts/chart-panel";
 import { ChartToolbar } from "@/components/charts/chart-toolbar";
 import { seriesColor } from "@/components/charts/series-colors";
 import { useChartSettings } from "@/components/charts/use-chart-settings";
 import type { Job, Series } from "@/lib/api-types";
-import { humanize } from "@/lib/format";
 import { useJobLives } from "@/lib/live/use-job-live";
 
 interface CompareChartsProps {
@@ -35,7 +34,7 @@ export function CompareCharts({ jobs, series }: CompareChartsProps) {
     () =>
       metricsOf(series).map(({ key, unit }) => ({
         id: key,
-        title: humanize(key),
+        title: metricName(key),
         unit,
         lines: lives.flatMap((live, index): ChartLine[] => {
           const job = jobs[index];

@@ -3,6 +3,7 @@ import { ActionIcon, Alert, Box, Button, Group, Radio, Stack, Text } from "@mant
 import { IconArrowsDiff, IconX } from "@tabler/icons-react";
 import { useQueries } from "@tanstack/react-query";
 import { Link } from "react-router";
+import { metricName } from "@/components/charts/chart-groups";
 import { seriesColor } from "@/components/charts/series-colors";
 import { EmptyState } from "@/components/empty-state";
 import { JobStateBadge } from "@/components/job-state-badge";
@@ -12,7 +13,7 @@ import { Panel } from "@/components/panel";
 import { TextLink } from "@/components/text-link";
 import { describeError } from "@/lib/api-error";
 import type { Job, Series } from "@/lib/api-types";
-import { formatNumber, humanize } from "@/lib/format";
+import { formatNumber } from "@/lib/format";
 import { jobQuery, jobSeriesQuery } from "@/lib/queries/jobs";
 import { differingParameters, parameterText } from "@/lib/spec-diff";
 import { CompareCharts } from "./compare-charts";
@@ -35,7 +36,7 @@ export default function ComparePage() {
   const problem = [...details, ...series].find((query) => query.error)?.error;
   const jobs = shown.map((item) => item.job);
   return (
-    <Page title="Compare" description={`${jobs.length} jobs`} parents={PARENTS}>
+    <Page title="Compare" description={jobs.length === 1 ? "1 job" : `${jobs.length} jobs`} parents={PARENTS}>
       {problem && (
         <Alert role="alert" color="red" variant="light" title="Not everything could be shown">
           {describeError(problem)}
@@ -107,7 +108,7 @@ function MetricsPanel({ shown, baseline }: { shown: Shown; baseline: string | un
   const base = jobs.findIndex((job) => job.id === baseline);
   const rows = metricRows(shown.map((item) => item.series)).map(({ key, values }) => ({
     key,
-    label: humanize(key),
+    label: metricName(key),
     cells: values.map((value, index) => (
       <>
         <Text fz="sm">{formatNumber(value)}</Text>
