@@ -85,7 +85,6 @@ export default function CommandPalette() {
       shortcut={null}
       scrollable
       maxHeight={480}
-      aria-label="Search"
     >
       <Spotlight.Search placeholder="Find a job, model, dataset, page or action" aria-label="Search everything" />
       <Results query={query.trim()} />
