@@ -161,7 +161,13 @@ test("an earlier job's empty values, which the server writes as null, are no err
     data: { dataset: "books" },
     steps: 5,
   };
-  const draft = draftOf({ name: "again", spec, resources: { pool: "p", nodes: 1, slots_per_node: 1 }, priority: 0 });
+  const draft = draftOf({
+    name: "again",
+    spec,
+    resources: { pool: "p", nodes: 1, slots_per_node: 1, min_nodes: 1, max_nodes: 1 },
+    priority: 0,
+  });
   expect(draft.spec["model"]).toEqual({ source: "config", width: 64 });
+  expect(draft.resources).toEqual({ pool: "p", nodes: 1, slots_per_node: 1 });
   expect(validateSpec(schema, draft.spec)).toEqual([]);
 });

@@ -3,7 +3,7 @@ import { differingParameters } from "@/lib/spec-diff";
 
 const job = (spec: Record<string, unknown>, slots = 1) => ({
   spec,
-  resources: { pool: "default", nodes: 1, slots_per_node: slots },
+  resources: { pool: "default", nodes: 1, slots_per_node: slots, min_nodes: 1, max_nodes: 1 },
   priority: 0,
 });
 

@@ -22,7 +22,10 @@ function withoutNulls(spec: Spec): Spec {
 
 /** The same again: a job that was submitted, to be changed before it runs. */
 export function draftOf({ name, spec, resources, priority }: Pick<Job, keyof Draft>): Draft {
-  return { name, spec: withoutNulls(spec), resources, priority };
+  const { min_nodes: least, max_nodes: most, ...place } = resources;
+  // a job that is not elastic says so by equal bounds: they must not hold its copy to the same number of nodes
+  const bounds = least === most ? {} : { min_nodes: least, max_nodes: most };
+  return { name, spec: withoutNulls(spec), resources: { ...place, ...bounds }, priority };
 }
 
 export function initialDraft(kind: string, schema: RJSFSchema, preset: Preset): Draft {
