@@ -82,7 +82,9 @@ def test_what_cannot_run_is_refused_by_field(
 
 
 @pytest.mark.parametrize(
-    "data", [archive("../train.py"), archive("/etc/x"), archive("link", link="../../etc/passwd"), b"no archive at all"]
+    "data",
+    [archive("../train.py"), archive("/etc/x"), archive("link", link="../../etc/passwd"), b"no archive at all"],
+    ids=["parent", "absolute", "link", "no archive"],
 )
 def test_archive_that_leads_out_of_itself_is_refused(
     api: APIClient, project: Project, owner: User, agent: FakeAgent, data: bytes
