@@ -62,7 +62,7 @@ def named(**changes: Any) -> Callable[[Scene], dict[str, Any]]:
 VERSIONS = "datasets/{dataset.pk}/versions"
 IMPORT = "models/{model.pk}/versions"
 WRONG = {
-    "unknown kind": Wrong("jobs", spec(kind="paint"), "spec.kind", says="possible: generate"),
+    "unknown kind": Wrong("jobs", spec(kind="paint"), "spec.kind", says="generate, "),
     "unknown key of a spec": Wrong("jobs", spec(stepz=1), "spec.stepz"),
     "unknown key of a request": Wrong("jobs", job(specs={}), "specs", says="possible:"),
     "unknown key deep in a request": Wrong("jobs", job(resources={"node": 2}), "resources.node", says="slots_per_node"),
