@@ -161,11 +161,12 @@ from pathlib import Path
 from workers.runtime.environment import prepare_environment
 prepare_environment()
 import torch
-from workers.runtime.checkpoint import Progress, Snapshot, _store
+from workers.runtime.checkpoint import Progress, Snapshot, _write_alone
 from workers.runtime.errors import describe
 tensors = {str(number): torch.ones(100_000) for number in range(30)}
 try:
-    _store(Path(sys.argv[1]), Snapshot(Progress(step=1, position=1, tokens=1, world_size=1), tensors, {}))
+    progress = Progress(step=1, position=1, tokens=1, world_size=1)
+    _write_alone(Path(sys.argv[1]) / "step", Snapshot(progress, tensors, {}))
 except OSError as error:
     print(describe(error))
 """
