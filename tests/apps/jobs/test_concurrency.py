@@ -231,4 +231,4 @@ def test_scheduler_goes_on_after_its_connections_were_cut(
             [connection.settings_dict["NAME"]],
         )
     job = submit(project, editor)
-    wait_until(lambda: Job.objects.get(pk=job.pk).state == "starting", timeout_s=20)
+    wait_until(lambda: Job.objects.get(pk=job.pk).state == "starting", timeout_s=60)
