@@ -85,6 +85,7 @@ export default function CommandPalette() {
       shortcut={null}
       scrollable
       maxHeight={480}
+      attributes={{ content: { "aria-label": "Command palette" } }}
     >
       <Spotlight.Search placeholder="Find a job, model, dataset, page or action" aria-label="Search everything" />
       <Results query={query.trim()} />

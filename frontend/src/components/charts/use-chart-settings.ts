@@ -1,6 +1,6 @@
 /** What all charts of a page share. It is in the address, so that a link shows what you see. */
 import { useCallback, useMemo } from "react";
-import { useSearchParams } from "react-router";
+import { setOrDelete, useSearch } from "@/lib/use-search";
 import { AXIS_KINDS, type AxisKind, type AxisWindow } from "./axis";
 
 export interface ChartSettings {
@@ -46,29 +46,21 @@ export function writeChartSettings(search: URLSearchParams, settings: ChartSetti
     ["ranks", hasEachRank ? "1" : ""],
     ["zoom", window ? `${rounded(window.from)}~${rounded(window.until)}` : ""],
   ];
-  for (const [name, value] of values) {
-    if (value) search.set(name, value);
-    else search.delete(name);
-  }
+  for (const [name, value] of values) setOrDelete(search, name, value);
 }
 
 export function useChartSettings(): [ChartSettings, ChangeChartSettings] {
-  const [search, setSearch] = useSearchParams();
+  const [search, editSearch] = useSearch();
   const settings = useMemo(() => chartSettings(search), [search]);
   const change = useCallback<ChangeChartSettings>(
     (changes) =>
-      setSearch(
-        (old) => {
-          const next = new URLSearchParams(old);
-          const before = chartSettings(old);
-          // a window of one axis means nothing on another
-          const reset = changes.axis !== undefined && changes.axis !== before.axis ? { window: null } : {};
-          writeChartSettings(next, { ...before, ...reset, ...changes });
-          return next;
-        },
-        { replace: true },
-      ),
-    [setSearch],
+      editSearch((next) => {
+        const before = chartSettings(next);
+        // a window of one axis means nothing on another
+        const reset = changes.axis !== undefined && changes.axis !== before.axis ? { window: null } : {};
+        writeChartSettings(next, { ...before, ...reset, ...changes });
+      }),
+    [editSearch],
   );
   return [settings, change];
 }

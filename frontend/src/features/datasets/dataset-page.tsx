@@ -3,7 +3,7 @@ import { Button, Group, Modal, Select } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconDatabase, IconPlayerPlay, IconPlus, IconTrash } from "@tabler/icons-react";
 import { useSuspenseQuery } from "@tanstack/react-query";
-import { Link, useNavigate, useSearchParams } from "react-router";
+import { Link, useNavigate } from "react-router";
 import { confirm } from "@/components/confirm";
 import { EmptyState } from "@/components/empty-state";
 import { notifyDone } from "@/components/notify";
@@ -12,6 +12,7 @@ import { Panel } from "@/components/panel";
 import { RelativeTime } from "@/components/relative-time";
 import { datasetQuery, datasetVersionsQuery, useDeleteDataset } from "@/lib/queries/datasets";
 import { useRequiredParam } from "@/lib/use-required-param";
+import { setOrDelete, useSearch } from "@/lib/use-search";
 import { AddVersionForm } from "./add-version-form";
 import { VersionBadge } from "./version-badge";
 import { VersionDetail } from "./version-detail";
@@ -20,7 +21,7 @@ export default function DatasetPage() {
   const id = useRequiredParam("datasetId");
   const { data: dataset } = useSuspenseQuery(datasetQuery(id));
   const { data } = useSuspenseQuery(datasetVersionsQuery(id));
-  const [search, setSearch] = useSearchParams();
+  const [search, editSearch] = useSearch();
   const [isOpen, dialog] = useDisclosure(false);
   const versions = [...data].sort((a, b) => b.number - a.number);
   const version = versions.find((item) => String(item.number) === search.get("version")) ?? versions[0];
@@ -60,7 +61,7 @@ export default function DatasetPage() {
             aria-label="Version"
             data={versions.map((item) => ({ value: String(item.number), label: `Version ${item.number}` }))}
             value={version ? String(version.number) : null}
-            onChange={(value) => setSearch(value === null ? {} : { version: value }, { replace: true })}
+            onChange={(value) => editSearch((next) => setOrDelete(next, "version", value))}
             allowDeselect={false}
           />
         </Group>

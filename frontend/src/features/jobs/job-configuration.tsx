@@ -3,7 +3,6 @@ import { Button, Code, CopyButton, Select, SimpleGrid, Table, Text } from "@mant
 import { IconCheck, IconCopy } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
-import { useSearchParams } from "react-router";
 import { stringify } from "yaml";
 import { ErrorPanel } from "@/components/error-panel";
 import { RowsSkeleton } from "@/components/loading";
@@ -11,6 +10,7 @@ import { Panel } from "@/components/panel";
 import type { Job } from "@/lib/api-types";
 import { jobQuery, jobsQuery } from "@/lib/queries/jobs";
 import { differingParameters, parameterText } from "@/lib/spec-diff";
+import { setOrDelete, useSearch } from "@/lib/use-search";
 
 export default function JobConfiguration({ job }: { job: Job }) {
   const text = useMemo(
@@ -47,22 +47,13 @@ export default function JobConfiguration({ job }: { job: Job }) {
 }
 
 function Differences({ job }: { job: Job }) {
-  const [search, setSearch] = useSearchParams();
+  const [search, editSearch] = useSearch();
   const against = search.get("against");
   const { data: page } = useQuery(jobsQuery({ kind: job.kind, project: job.project, page_size: 100 }));
   const choices = (page?.jobs ?? [])
     .filter((other) => other.id !== job.id)
     .map((other) => ({ value: other.id, label: `${other.name} #${other.number}` }));
-  const choose = (id: string | null) =>
-    setSearch(
-      (old) => {
-        const next = new URLSearchParams(old);
-        if (id) next.set("against", id);
-        else next.delete("against");
-        return next;
-      },
-      { replace: true },
-    );
+  const choose = (id: string | null) => editSearch((next) => setOrDelete(next, "against", id));
   return (
     <Panel title="Differences" description="From another job of this kind." testId="job-differences">
       <Select

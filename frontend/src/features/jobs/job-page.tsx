@@ -2,7 +2,6 @@
 import { Tabs } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
 import { lazy, Suspense, type ReactNode } from "react";
-import { useSearchParams } from "react-router";
 import { ErrorBoundary } from "@/components/error-boundary";
 import { JobStateBadge } from "@/components/job-state-badge";
 import { RowsSkeleton } from "@/components/loading";
@@ -13,6 +12,7 @@ import type { JobLive } from "@/lib/live/job-live";
 import { useJobLive } from "@/lib/live/use-job-live";
 import { jobQuery } from "@/lib/queries/jobs";
 import { useRequiredParam } from "@/lib/use-required-param";
+import { useSearch } from "@/lib/use-search";
 import { JobActionButtons } from "./job-action-buttons";
 import { JobResult } from "./job-result";
 import { JobStatus } from "./job-status";
@@ -56,18 +56,10 @@ export default function JobPage() {
 function LiveJob({ jobId }: { jobId: string }) {
   const { data: job } = useSuspenseQuery(jobQuery(jobId));
   const live = useJobLive(jobId, job.seq);
-  const [search, setSearch] = useSearchParams();
+  const [search, editSearch] = useSearch();
   const wanted = search.get("tab");
   const tab = TABS.find(({ value }) => value === wanted)?.value ?? (job.kind === "generate" ? "logs" : "charts");
-  const show = (value: string | null) =>
-    setSearch(
-      (old) => {
-        const next = new URLSearchParams(old);
-        next.set("tab", value ?? "charts");
-        return next;
-      },
-      { replace: true },
-    );
+  const show = (value: string | null) => editSearch((next) => next.set("tab", value ?? "charts"));
   return (
     <Page
       title={job.name}

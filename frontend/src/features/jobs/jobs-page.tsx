@@ -3,7 +3,7 @@ import { Button, Group } from "@mantine/core";
 import { IconListDetails, IconPlus } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
-import { Link, useSearchParams } from "react-router";
+import { Link } from "react-router";
 import { DataTable } from "@/components/data-table";
 import { EmptyState } from "@/components/empty-state";
 import { ErrorPanel } from "@/components/error-panel";
@@ -13,6 +13,7 @@ import type { JobKind } from "@/lib/api-types";
 import { Panel } from "@/components/panel";
 import { jobsQuery, type JobFilter, type JobPage } from "@/lib/queries/jobs";
 import { useProject } from "@/lib/use-project";
+import { setOrDelete, useSearch } from "@/lib/use-search";
 import { JOB_COLUMNS } from "./job-columns";
 import { JobFilters } from "./job-filters";
 import { SelectionBar } from "./selection-bar";
@@ -49,33 +50,16 @@ const NEW_JOB = (
 );
 
 export default function JobsPage() {
-  const [search, setSearch] = useSearchParams();
+  const [search, editSearch] = useSearch();
   const { project } = useProject();
   const { data: page, error, refetch } = useQuery(jobsQuery(filterOf(search, project?.id)));
 
   const change = (changes: Record<string, string>) =>
-    setSearch(
-      (old) => {
-        const next = new URLSearchParams(old);
-        next.delete("cursor"); // another filter or order begins at its first page
-        for (const [name, value] of Object.entries(changes)) {
-          if (value) next.set(name, value);
-          else next.delete(name);
-        }
-        return next;
-      },
-      { replace: true },
-    );
-  const select = (ids: string[]) =>
-    setSearch(
-      (old) => {
-        const next = new URLSearchParams(old);
-        if (ids.length > 0) next.set("selected", ids.join(","));
-        else next.delete("selected");
-        return next;
-      },
-      { replace: true },
-    );
+    editSearch((next) => {
+      next.delete("cursor"); // another filter or order begins at its first page
+      for (const [name, value] of Object.entries(changes)) setOrDelete(next, name, value);
+    });
+  const select = (ids: string[]) => editSearch((next) => setOrDelete(next, "selected", ids.join(",")));
   if (error && !page) {
     return (
       <Page title="Jobs" actions={NEW_JOB}>

@@ -3,7 +3,6 @@ import { Button, Stack } from "@mantine/core";
 import { IconFolderPlus } from "@tabler/icons-react";
 import { useSuspenseQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
-import { useSearchParams } from "react-router";
 import { CreateProjectForm } from "@/components/create-project-form";
 import { EmptyState } from "@/components/empty-state";
 import { Page } from "@/components/page";
@@ -13,6 +12,7 @@ import { catalogQuery } from "@/lib/queries/catalog";
 import { jobQuery } from "@/lib/queries/jobs";
 import { projectsQuery } from "@/lib/queries/projects";
 import { useProject } from "@/lib/use-project";
+import { useSearch } from "@/lib/use-search";
 import { draftOf } from "./initial-draft";
 import { JobForm } from "./job-form";
 import { KindCards } from "./kind-cards";
@@ -24,7 +24,7 @@ const PARENTS = [{ label: "Jobs", to: "/jobs" }];
 export default function NewJobPage() {
   useSuspenseQuery(projectsQuery);
   const { projects, target } = useProject();
-  const [search] = useSearchParams();
+  const [search] = useSearch();
   const from = search.get("from");
   if (from !== null) return <AsBefore key={from} from={from} projects={projects} />;
   if (target) return <NewJob project={target} origin={null} />;
@@ -52,11 +52,15 @@ function AsBefore({ from, projects }: { from: string; projects: Project[] }) {
 
 function NewJob({ project, origin }: { project: Project; origin: Job | null }) {
   const { data: catalog } = useSuspenseQuery(catalogQuery);
-  const [search, setSearch] = useSearchParams();
+  const [search, editSearch] = useSearch();
   const wanted = origin?.kind ?? search.get("kind") ?? FIRST_KIND;
   const entry = catalog.find((item) => item.kind === wanted) ?? catalog[0];
   const preset = useMemo(() => presetOf(search), [search]);
-  const pick = (kind: string) => setSearch({ kind }, { replace: true });
+  const pick = (kind: string) =>
+    editSearch((next) => {
+      for (const name of [...next.keys()]) next.delete(name); // what a link brought along was for another kind
+      next.set("kind", kind);
+    });
   return (
     <Page
       title="New job"
