@@ -9,6 +9,7 @@ import { RouterProvider } from "react-router/dom";
 import { whenSignedOut } from "@/lib/api";
 import { createQueryClient } from "@/lib/query-client";
 import { sessionQuery } from "@/lib/queries/session";
+import { cssVariablesResolver } from "./css-variables";
 import { routes } from "./router";
 import { theme } from "./theme";
 
@@ -21,7 +22,7 @@ function createState() {
 export function App() {
   const [{ client, router }] = useState(createState);
   return (
-    <MantineProvider theme={theme} defaultColorScheme="auto">
+    <MantineProvider theme={theme} cssVariablesResolver={cssVariablesResolver} defaultColorScheme="auto">
       <QueryClientProvider client={client}>
         <ModalsProvider>
           <Notifications position="bottom-right" />

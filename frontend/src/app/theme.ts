@@ -18,6 +18,8 @@ export const theme = createTheme({
   primaryColor: "ink",
   primaryShade: { light: 7, dark: 5 },
   colors: { ink },
+  autoContrast: true, // black on a filled colour where white would be too faint
+  luminanceThreshold: 0.18,
   defaultRadius: "md",
   cursorType: "pointer",
   fontFamily: "'Inter Variable', system-ui, -apple-system, 'Segoe UI', sans-serif",

@@ -25,7 +25,7 @@ export function confirm({ title, consequences, confirmLabel, isDestructive = tru
       </Stack>
     ),
     labels: { confirm: confirmLabel, cancel: "Keep as it is" },
-    confirmProps: { ...(isDestructive ? { color: "red" } : {}) },
+    confirmProps: { ...(isDestructive ? { color: "red.9" } : {}) },
     onConfirm: () => void onConfirm().catch(notifyError),
   });
 }

@@ -15,6 +15,9 @@ export function PreviewRecords({ preview }: { preview: Preview }) {
             ff="monospace"
             fz="xs"
             mah={180}
+            tabIndex={0}
+            role="region"
+            aria-label={`Text of document ${index + 1}`}
             style={{ whiteSpace: "pre-wrap", overflow: "auto", overflowWrap: "anywhere" }}
           >
             {record.text}

@@ -61,7 +61,7 @@ function AttemptPanel({ attempt }: { attempt: Attempt }) {
         </Group>
         {attempt.traceback && (
           <Spoiler maxHeight={140} showLabel="Show all" hideLabel="Show less">
-            <Code block fz="xs">
+            <Code block fz="xs" tabIndex={0} role="region" aria-label="Traceback">
               {attempt.traceback}
             </Code>
           </Spoiler>
