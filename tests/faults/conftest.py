@@ -1,5 +1,6 @@
 """One live stack for the fault tests, a small job that trains on it, and its undisturbed curve to compare with."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +21,9 @@ def stack() -> Iterator[LiveStack]:
         root.chmod(0o711)  # Postgres enters it as another account when the tests run as root
         live = LiveStack(root / "data")
         agent = live.specs["agent"]
-        live.specs["agent"] = replace(agent, env={**agent.env, "COX_RANK_STOPPED_S": "3"})
+        # As root in a mount namespace of its own, where a test can exchange a disk under it.
+        command = ["unshare", "--mount", *agent.command()] if os.geteuid() == 0 else agent.command()
+        live.specs["agent"] = replace(agent, command=lambda: command, env={**agent.env, "COX_RANK_STOPPED_S": "3"})
         try:
             live.start_all()
             yield live
