@@ -11,7 +11,10 @@ _CHECKOUT = Path(__file__).parents[2]
 
 
 def in_view(folder: Path, command: list[str], *, user: str | None = None) -> list[str]:
-    """Return what runs ``command``, arguments of this Python, with the view in ``folder``; as ``user`` if given."""
+    """Return what runs ``command``, arguments of this Python, with the view in ``folder``; as ``user`` if given.
+
+    Further arguments may be appended to what is returned.
+    """
     places = {"python": sys.base_prefix, "packages": str(Path(sys.prefix) / "lib"), "code": str(_CHECKOUT)}
     for name in places:
         (folder / name).mkdir()
@@ -25,7 +28,7 @@ def in_view(folder: Path, command: list[str], *, user: str | None = None) -> lis
     binds = [f"mount --bind {shlex.quote(source)} {shlex.quote(str(folder / name))}" for name, source in places.items()]
     program = shlex.join([str(folder / "venv" / "bin" / "python"), *command])
     identity = f"setpriv --reuid={user} --regid=nogroup --clear-groups -- " if user is not None else ""
-    return ["unshare", "--mount", "sh", "-ec", "; ".join([*binds, f"exec {identity}{program}"])]
+    return ["unshare", "--mount", "sh", "-ec", "; ".join([*binds, f'exec {identity}{program} "$@"']), "sh"]
 
 
 def view_environment(folder: Path) -> dict[str, str]:
