@@ -243,9 +243,10 @@ def _joined(parts: Sequence[UploadPart], observe: Callable[[bytes], None]) -> It
 
 
 def _prove(upload: Upload) -> Upload:
+    # Parts first: whoever publishes clears them in the same transaction, so parts that are gone mean an artifact here.
+    parts = list(upload.parts.order_by("number"))
     if (upload := Upload.objects.get(pk=upload.pk)).artifact_id is not None:
         return upload
-    parts = list(upload.parts.order_by("number"))
     _require_all(upload, parts)
     digest = hashlib.sha256()
     try:

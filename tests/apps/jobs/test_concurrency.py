@@ -231,4 +231,9 @@ def test_scheduler_goes_on_after_its_connections_were_cut(
             [connection.settings_dict["NAME"]],
         )
     job = submit(project, editor)
-    wait_until(lambda: Job.objects.get(pk=job.pk).state == "starting", timeout_s=60)
+
+    def is_placed() -> bool:
+        agent.beat()  # the pool takes ten seconds to give up a connection: a silent node is offered nothing by then
+        return Job.objects.get(pk=job.pk).state == "starting"
+
+    wait_until(is_placed, timeout_s=60)
