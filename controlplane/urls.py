@@ -13,6 +13,8 @@ from controlplane.discovery import patterns_of
 from controlplane.health import healthz, readyz
 from controlplane.spa import index
 
+admin.autodiscover()
+
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),

@@ -1,4 +1,4 @@
-"""How OpenAPI names our two ways to sign in. Imported for its effect when the app is ready."""
+"""How OpenAPI names our two ways to sign in. Imported for its effect with the addresses."""
 
 from typing import Any
 

@@ -2,6 +2,7 @@
 
 from django.urls import include, path
 
+from apps.accounts import schema  # noqa: F401 - registers how OpenAPI names our ways to sign in
 from apps.accounts.views import (
     LoginView,
     LogoutView,

@@ -13,8 +13,6 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from apps.datasets.models import DatasetFormat
 from apps.storage.backend import storage
@@ -22,7 +20,6 @@ from apps.storage.selectors import StoredFile
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
 TEXT_FIELD = "text"
-_BATCH_ROWS = 256
 _SUFFIXES = {".jsonl": DatasetFormat.JSONL, ".ndjson": DatasetFormat.JSONL, ".parquet": DatasetFormat.PARQUET}
 
 
@@ -113,7 +110,9 @@ def _documents(file: StoredFile, on_bytes: Callable[[int], None]) -> Iterator[Do
         if format_of(file.path) is DatasetFormat.JSONL:
             yield from _read_jsonl(file.path, stream, on_bytes)
         else:
-            yield from _read_parquet(file, stream, on_bytes)
+            from apps.datasets.parquet import read_parquet  # pyarrow is large, and no process needs it to start
+
+            yield from read_parquet(file, stream, on_bytes)
 
 
 def _read_jsonl(path: str, stream: BinaryIO, on_bytes: Callable[[int], None]) -> Iterator[Document]:
@@ -134,31 +133,6 @@ def _read_jsonl(path: str, stream: BinaryIO, on_bytes: Callable[[int], None]) ->
             raise UnusableFile(f"{path}, line {number}: {error}.") from error
         except (msgspec.DecodeError, RecursionError) as error:
             raise UnusableFile(f"{path}, line {number}: not JSON ({error}).") from error
-
-
-def _read_parquet(file: StoredFile, stream: BinaryIO, on_bytes: Callable[[int], None]) -> Iterator[Document]:
-    row = 0
-    try:
-        with pq.ParquetFile(stream) as parquet:
-            _check_column(file.path, parquet.schema_arrow)
-            total = max(1, parquet.metadata.num_rows)
-            batches = parquet.iter_batches(batch_size=_BATCH_ROWS, columns=[TEXT_FIELD], use_threads=False)
-            for batch in batches:
-                for text in batch.column(0).to_pylist():
-                    row += 1
-                    if text is not None:
-                        yield Document(row, text)
-                on_bytes(file.size_bytes * batch.num_rows // total)
-    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-        raise UnusableFile(f"{file.path}, after row {row}: not a readable Parquet file ({error}).") from error
-
-
-def _check_column(path: str, schema: pa.Schema) -> None:
-    if TEXT_FIELD not in schema.names:
-        raise UnusableFile(f"{path}: no column `{TEXT_FIELD}`; its columns are {', '.join(schema.names[:20])}.")
-    kind = schema.field(TEXT_FIELD).type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise UnusableFile(f"{path}: column `{TEXT_FIELD}` holds {kind}, not strings.")
 
 
 def _byte(error: UnicodeDecodeError) -> str:

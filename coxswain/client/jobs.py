@@ -1,6 +1,7 @@
 """Jobs: submit, look, wait, follow, stop."""
 
 import builtins
+import itertools
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coxswain.client.errors import ApiError, CoxswainError, JobDidNotSucceed, Unreachable
-from coxswain.client.models import Job, StreamBatch
+from coxswain.client.models import FINAL_STATES, Job, StreamBatch
 from coxswain.client.sources import upload_source
 from coxswain.client.transport import Json, Transport
 
@@ -114,20 +115,24 @@ class Jobs:
         restarts of the server: it goes on where it was. Far behind the head, a ``snapshot`` item says that messages
         were left out; the next ones are complete again.
         """
-        seq = self.get(job_id).seq if after is None else after
+        job = self.get(job_id)
+        seq = job.seq if after is None else after
+        is_over = job.is_final
         while True:
-            try:
-                batch = self.stream(job_id, after=seq)
+            try:  # nothing comes after the end, so there is nothing to wait for
+                batch = self.stream(job_id, after=seq, wait_s=0 if is_over else _POLL_WAIT_S)
+                if is_over and not batch.messages:
+                    return
+                is_over = is_over or (not batch.messages and self.get(job_id).is_final)
             except (Unreachable, ApiError) as error:
                 if isinstance(error, ApiError) and error.status < 500:
                     raise
                 time.sleep(_OUTAGE_PAUSE_S)
                 continue
-            for message in batch.messages:
-                yield from _items(message)
+            for item in itertools.chain.from_iterable(map(_items, batch.messages)):
+                is_over = is_over or _tells_the_end(item)
+                yield item
             seq = batch.seq
-            if not batch.messages and self.get(job_id).is_final and self.get(job_id).seq <= seq:
-                return
 
     def wait(self, job_id: str, *, timeout_s: float | None = None) -> Job:
         """Wait until the job has succeeded.
@@ -160,6 +165,10 @@ class Jobs:
 
     def _command(self, job_id: str, verb: str) -> Job:
         return Job.model_validate(self._transport.post(f"jobs/{job_id}/{verb}"))
+
+
+def _tells_the_end(item: Json) -> bool:
+    return item.get("kind") == "job" and item["job"]["state"] in FINAL_STATES
 
 
 def _items(message: Json) -> Iterator[Json]:

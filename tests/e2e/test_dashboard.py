@@ -12,7 +12,7 @@ from tests.live.stack import LiveStack, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 
-NUM_STEPS = 120
+NUM_STEPS = 60
 
 
 def chart_points(page: Page, title: str = "Loss") -> int:

@@ -11,7 +11,7 @@ import pytest
 from tests.live.api import Api, Json, stdlib_files
 from tests.live.stack import LiveStack
 
-NUM_STEPS = 150
+NUM_STEPS = 100
 
 
 @pytest.fixture(scope="session")

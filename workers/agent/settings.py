@@ -17,7 +17,7 @@ GIB = 1 << 30
 class Timing:
     """Intervals in seconds; tests shorten them."""
 
-    poll_s: float = 0.05
+    poll_s: float = 0.1
     """Between two looks at the ranks' files."""
     coalesce_s: float = 0.1
     """At least this long between two metric batches of one rank."""

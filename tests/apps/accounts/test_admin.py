@@ -12,6 +12,7 @@ from apps.accounts.models import ApiToken, User
 from apps.accounts.services import create_token
 from apps.core.models import Event
 
+admin.autodiscover()  # controlplane.urls does it for the server
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 
 
