@@ -233,7 +233,7 @@ def test_scheduler_goes_on_after_its_connections_were_cut(
     job = submit(project, editor)
 
     def is_placed() -> bool:
-        agent.beat()  # the pool takes ten seconds to give up a connection: a silent node is offered nothing by then
+        agent.beat()  # a silent node is offered nothing
         return Job.objects.get(pk=job.pk).state == "starting"
 
     wait_until(is_placed, timeout_s=60)

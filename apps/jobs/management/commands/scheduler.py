@@ -86,7 +86,10 @@ class Scheduler:
             raise psycopg.OperationalError("the listening connection is gone")
 
     def _disconnect(self) -> None:
+        """Trust no connection any more: asking the pool for one after the other takes a second, then two, then four."""
         connection.close()
+        if connection.pool:
+            connection.pool.drain()
         if self._listener is not None:
             listener, self._listener = self._listener, None
             listener.close()
