@@ -65,6 +65,7 @@ def job_summary(job: Job, *, seq: int | None = None) -> Document:
         "output_version": _output_version(job),
         "dataset_version": _text(job.dataset_version_id),
         "input_version": _text(job.input_version_id),
+        "reference_version": _text(job.reference_version_id),
         "latest": job.stream.latest,
         "seq": job.stream.last_seq if seq is None else seq,
     }

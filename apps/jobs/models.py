@@ -49,6 +49,8 @@ class Job(Record):
     """SHA-256 of what was submitted: the same key with another body is refused."""
     dataset_version = models.ForeignKey(DatasetVersion, null=True, on_delete=models.PROTECT, related_name="jobs")
     input_version = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT, related_name="used_by_jobs")
+    reference_version = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT, related_name="+")
+    """A second version that is read: what the first one is compared with."""
     output_version = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT, related_name="made_by_jobs")
     source_file_set = models.ForeignKey(FileSet, null=True, on_delete=models.PROTECT, related_name="script_jobs")
     """Files that were sent for a script: an archive or a bundle, and the uncommitted changes."""

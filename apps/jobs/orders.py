@@ -1,11 +1,13 @@
 """Launch orders: all that a node needs to start its ranks. Pure reading; a claimed gang only."""
 
+from typing import Literal
 from uuid import UUID
 
 from django.db.models import QuerySet
 
 from apps.jobs.models import Allocation, Attempt
 from apps.jobs.state import ACTIVE_STATES, AttemptState
+from apps.model_registry.models import ModelVersion
 from apps.storage.models import FileSet
 from apps.storage.selectors import file_refs
 from workers.contract.elastic import spec_on
@@ -25,6 +27,8 @@ def open_allocations(node_id: UUID) -> QuerySet[Allocation]:
             "attempt__job__dataset_version__file_set",
             "attempt__job__input_version__model",
             "attempt__job__input_version__file_set",
+            "attempt__job__reference_version__model",
+            "attempt__job__reference_version__file_set",
             "attempt__job__source_file_set",
             "attempt__resume_checkpoint__file_set",
         )
@@ -65,10 +69,9 @@ def inputs_of(attempt: Attempt) -> tuple[InputRef, ...]:
             InputRef(role="dataset", name=str(job.dataset_version), digest=file_set.digest, files=file_refs(file_set))
         )
     if job.input_version is not None:
-        file_set = job.input_version.file_set
-        inputs.append(
-            InputRef(role="model", name=str(job.input_version), digest=file_set.digest, files=file_refs(file_set))
-        )
+        inputs.append(_version_ref("model", job.input_version))
+    if job.reference_version is not None:
+        inputs.append(_version_ref("reference", job.reference_version))
     if job.source_file_set is not None:
         source = job.source_file_set
         inputs.append(InputRef(role="source", name="source", digest=source.digest, files=file_refs(source)))
@@ -86,9 +89,14 @@ def inputs_of(attempt: Attempt) -> tuple[InputRef, ...]:
     return tuple(inputs)
 
 
+def _version_ref(role: Literal["model", "reference"], version: ModelVersion) -> InputRef:
+    file_set = version.file_set
+    return InputRef(role=role, name=str(version), digest=file_set.digest, files=file_refs(file_set))
+
+
 def input_file_sets(attempt: Attempt) -> list[FileSet]:
     """Return what a node may read for this attempt."""
     job = attempt.job
-    owners = (job.dataset_version, job.input_version, attempt.resume_checkpoint)
+    owners = (job.dataset_version, job.input_version, job.reference_version, attempt.resume_checkpoint)
     sets = [owner.file_set for owner in owners if owner is not None]
     return [*sets, *([job.source_file_set] if job.source_file_set is not None else [])]

@@ -64,6 +64,7 @@ def current_allocation(*, allocation_id: UUID, node_id: UUID) -> Allocation:
         "attempt__job__workspace",
         "attempt__job__dataset_version__file_set",
         "attempt__job__input_version__file_set",
+        "attempt__job__reference_version__file_set",
         "attempt__job__source_file_set",
         "attempt__resume_checkpoint__file_set",
     )
@@ -130,9 +131,9 @@ def jobs_reading_dataset(dataset: Dataset) -> str:
 
 
 def jobs_reading_version(version: ModelVersion) -> str:
-    """Say which jobs that have not ended start from a model version; empty when none does."""
-    names = _unfinished(Q(input_version=version))
-    return f"Jobs that have not ended start from {version}: {names}." if names else ""
+    """Say which jobs that have not ended read a model version; empty when none does."""
+    names = _unfinished(Q(input_version=version) | Q(reference_version=version))
+    return f"Jobs that have not ended read {version}: {names}." if names else ""
 
 
 def _unfinished(condition: Q) -> str:

@@ -77,6 +77,9 @@ class JobSummarySerializer(serializers.Serializer[Job]):
     output_version = OutputVersionSerializer(allow_null=True)
     dataset_version = serializers.UUIDField(allow_null=True)
     input_version = serializers.UUIDField(allow_null=True)
+    reference_version = serializers.UUIDField(
+        allow_null=True, help_text="The version that the input was compared with."
+    )
     latest = serializers.DictField(help_text="Newest value of some metrics; non-finite ones by name.")
     seq = serializers.IntegerField(help_text="Head of the job's stream that this answer belongs to.")
 

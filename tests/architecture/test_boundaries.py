@@ -16,7 +16,7 @@ _LOADED = "import sys, json; {imports}; print(json.dumps(sorted({{name.split('.'
 _HANDLED = """
 import json
 import workers.runtime.jobs
-from workers.runtime.jobs import compress, generate, train
+from workers.runtime.jobs import compress, evaluate, generate, train
 from workers.runtime.jobs.registry import HANDLERS
 print(json.dumps(sorted(spec.model_fields["kind"].default for spec in HANDLERS)))
 """

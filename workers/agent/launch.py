@@ -120,6 +120,7 @@ def plan_launch(
         dataset_dir=_path_of("dataset", inputs),
         dataset_digest=roles["dataset"].digest if "dataset" in roles else None,
         model_dir=_path_of("model", inputs),
+        reference_dir=_path_of("reference", inputs),
         resume_from=_path_of("checkpoint", inputs),
         collective_timeout_s=node.collective_timeout_s,
     )

@@ -113,7 +113,7 @@ class Offer(ContractModel):
 class InputRef(ContractModel):
     """Files the run needs, fetched by digest into the node's cache."""
 
-    role: Literal["dataset", "model", "checkpoint", "source"]
+    role: Literal["dataset", "model", "reference", "checkpoint", "source"]
     name: str
     digest: str = Field(pattern=SHA256_PATTERN)
     """Of the whole set; the directory's name in the cache."""

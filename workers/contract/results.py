@@ -5,5 +5,6 @@ from typing import Annotated
 from pydantic import Field
 
 from workers.contract.compression.result import CompressionResult
+from workers.contract.evaluation.result import EvaluationResult
 
-JobResult = Annotated[CompressionResult, Field()]
+JobResult = Annotated[CompressionResult | EvaluationResult, Field(discriminator="kind")]

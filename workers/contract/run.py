@@ -36,6 +36,8 @@ class RunFile(ContractModel):
     """Content digest of the dataset, when known: spares the runtime hashing it."""
     model_dir: str | None = None
     """Hugging Face directory of the pretrained model or the model to sample from."""
+    reference_dir: str | None = None
+    """Hugging Face directory of a second model, which the first one is compared with."""
     resume_from: str | None = None
     """A published checkpoint directory."""
     collective_timeout_s: float = Field(600.0, gt=0)

@@ -14,6 +14,8 @@ from workers.runtime.environment import prepare_environment, rank_environment
 
 prepare_environment()  # before anything imports torch
 
+from workers.contract.compression.recipe import CompressSpec  # noqa: E402
+from workers.contract.evaluation.spec import EvaluateSpec  # noqa: E402
 from workers.contract.generation import GenerateSpec  # noqa: E402
 from workers.contract.run import RunFile  # noqa: E402
 from workers.contract.training import TrainSpec  # noqa: E402
@@ -76,13 +78,17 @@ def load_run(file: Path, output_dir: Path | None = None, resume_from: str | None
 
 def _wrap(document: Document, file: Path) -> RunFile:
     spec = load_spec(document)
-    dataset = model = None
+    dataset = model = reference = None
     if isinstance(spec, TrainSpec):
         dataset = spec.data.dataset
         if spec.model.source == "pretrained":
             model = spec.model.model
     elif isinstance(spec, GenerateSpec):
         model = spec.model
+    elif isinstance(spec, CompressSpec):
+        dataset, model = spec.calibration.dataset if spec.calibration else None, spec.model
+    elif isinstance(spec, EvaluateSpec):
+        dataset, model, reference = spec.dataset, spec.model, spec.reference
     else:
         raise ValueError("a script needs no runtime: start it with torchrun, or by hand")  # noqa: TRY004  the file is at fault
     return RunFile(
@@ -91,6 +97,7 @@ def _wrap(document: Document, file: Path) -> RunFile:
         cache_dir=str(Path.home() / ".cache" / "coxswain"),
         dataset_dir=dataset,
         model_dir=model,
+        reference_dir=reference,
     )
 
 

@@ -21,6 +21,7 @@ class RunPaths:
     dataset: Path | None
     dataset_digest: str | None
     model: Path | None
+    reference: Path | None
     resume_from: Path | None
 
 

@@ -78,6 +78,7 @@ def _paths(run: RunFile, env: RankEnvironment) -> RunPaths:
         dataset=Path(run.dataset_dir) if run.dataset_dir else None,
         dataset_digest=run.dataset_digest,
         model=Path(run.model_dir) if run.model_dir else None,
+        reference=Path(run.reference_dir) if run.reference_dir else None,
         resume_from=resume_from,
     )
 

@@ -7,12 +7,14 @@ from apps.core.errors import InvalidInput
 from apps.datasets import selectors as datasets
 from apps.datasets.models import DatasetVersion
 from apps.jobs.services.compression import check_calibration, check_fit
+from apps.jobs.services.evaluation import check_evaluation, reference_of
 from apps.jobs.services.scripts import check_script
 from apps.model_registry import selectors as models
 from apps.model_registry.models import ModelVersion
 from apps.projects.models import Project
 from apps.storage.models import FileSet
 from workers.contract.compression.recipe import CompressSpec
+from workers.contract.evaluation.spec import EvaluateSpec
 from workers.contract.generation import GenerateSpec
 from workers.contract.jobs import AnySpec
 from workers.contract.scripting import ScriptSpec
@@ -28,6 +30,7 @@ class ResolvedInputs:
     dataset_version: DatasetVersion | None = None
     input_version: ModelVersion | None = None
     source_file_set: FileSet | None = None
+    reference_version: ModelVersion | None = None
 
 
 def resolve_inputs(*, project: Project, spec: AnySpec) -> ResolvedInputs:
@@ -46,6 +49,8 @@ def resolve_inputs(*, project: Project, spec: AnySpec) -> ResolvedInputs:
         )
     if isinstance(spec, CompressSpec):
         return _inputs_of_compression(project, spec)
+    if isinstance(spec, EvaluateSpec):
+        return _inputs_of_evaluation(project, spec)
     model = spec.model
     version = _model_version(project, model.model, "spec.model.model") if isinstance(model, PretrainedModel) else None
     return ResolvedInputs(_dataset_version(project, spec.data.dataset, "spec.data.dataset"), version)
@@ -59,6 +64,15 @@ def _inputs_of_compression(project: Project, spec: CompressSpec) -> ResolvedInpu
         dataset = _dataset_version(project, spec.calibration.dataset, "spec.calibration.dataset")
         check_calibration(calibration=spec.calibration, dataset_version=dataset)
     return ResolvedInputs(dataset, version)
+
+
+def _inputs_of_evaluation(project: Project, spec: EvaluateSpec) -> ResolvedInputs:
+    version = _model_version(project, spec.model, "spec.model")
+    named = _model_version(project, spec.reference, "spec.reference") if spec.reference else None
+    reference = reference_of(spec=spec, version=version, named=named)
+    check_evaluation(spec=spec, version=version, has_reference=reference is not None)
+    dataset = _dataset_version(project, spec.dataset, "spec.dataset") if spec.dataset else None
+    return ResolvedInputs(dataset, version, reference_version=reference)
 
 
 def _dataset_version(project: Project, reference: str, field: str) -> DatasetVersion:

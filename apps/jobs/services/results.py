@@ -60,5 +60,6 @@ STORERS: dict[str, Callable[[Job, Attempt], str]] = {
     "generate": _keep_reported,
     "script": _keep_files,
     "compress": _store_model,
+    "evaluate": _keep_reported,
 }
 """How each kind of job leaves what it was for; every kind of the contract has an entry."""

@@ -77,7 +77,9 @@ def rerun_job(*, job_id: UUID, actor: User) -> Job:
         NotFound: there is no such job.
         InvalidInput: what it needs is gone.
     """
-    origin = Job.objects.select_related("dataset_version__dataset", "input_version__model").get(pk=job_id)
+    origin = Job.objects.select_related(
+        "dataset_version__dataset", "input_version__model", "reference_version__model"
+    ).get(pk=job_id)
     project = writable_project(actor=actor, project_id=origin.project_id)
     resources = {
         "pool": origin.pool,
@@ -89,7 +91,9 @@ def rerun_job(*, job_id: UUID, actor: User) -> Job:
     submission = Submission(origin.project_id, origin.name, origin.spec, resources, origin.priority)
     spec = validate_spec(submission.spec)
     checked = validate_resources(resources, spec)
-    inputs = ResolvedInputs(origin.dataset_version, origin.input_version, origin.source_file_set)
+    inputs = ResolvedInputs(
+        origin.dataset_version, origin.input_version, origin.source_file_set, origin.reference_version
+    )
     if isinstance(spec, ScriptSpec) or _is_gone(origin):
         inputs = resolve_inputs(project=project, spec=spec)
     return _create(
@@ -172,10 +176,12 @@ def _field_too_large(resources: Resources, *, is_too_wide: bool) -> str:
 
 
 def _is_gone(origin: Job) -> bool:
-    dataset, model = origin.dataset_version, origin.input_version
+    dataset, models = origin.dataset_version, (origin.input_version, origin.reference_version)
     if dataset is not None and dataset.dataset.deleted_at is not None:
         return True
-    return model is not None and (model.deleted_at is not None or model.model.deleted_at is not None)
+    return any(
+        model is not None and (model.deleted_at is not None or model.model.deleted_at is not None) for model in models
+    )
 
 
 def _same_submission(actor: User, project: Project, submission: Submission) -> Job | None:
@@ -224,6 +230,7 @@ def _create(
         request_digest=submission.digest,
         dataset_version=inputs.dataset_version,
         input_version=inputs.input_version,
+        reference_version=inputs.reference_version,
         source_file_set=inputs.source_file_set or store_source(project=project, spec=spec),
         output_model_name=_output_model_name(spec, submission.name, inputs),
         total_steps=spec.steps if isinstance(spec, TrainSpec) else 0,

@@ -1385,6 +1385,11 @@ export interface components {
             project_name: string;
             /** Format: date-time */
             queued_at: string;
+            /**
+             * Format: uuid
+             * @description The version that the input was compared with.
+             */
+            reference_version: string | null;
             resources: components["schemas"]["Resources"];
             result: {
                 [key: string]: unknown;
@@ -1413,12 +1418,13 @@ export interface components {
         };
         /**
          * @description * `compress` - compress
+         *     * `evaluate` - evaluate
          *     * `generate` - generate
          *     * `script` - script
          *     * `train` - train
          * @enum {string}
          */
-        JobKind: "compress" | "generate" | "script" | "train";
+        JobKind: "compress" | "evaluate" | "generate" | "script" | "train";
         /**
          * @description * `queued` - Queued
          *     * `starting` - Starting
@@ -1473,6 +1479,11 @@ export interface components {
             project_name: string;
             /** Format: date-time */
             queued_at: string;
+            /**
+             * Format: uuid
+             * @description The version that the input was compared with.
+             */
+            reference_version: string | null;
             resources: components["schemas"]["Resources"];
             /** @description Head of the job's stream that this answer belongs to. */
             seq: number;
@@ -3399,11 +3410,12 @@ export interface operations {
                 cursor?: string;
                 /**
                  * @description * `compress` - compress
+                 *     * `evaluate` - evaluate
                  *     * `generate` - generate
                  *     * `script` - script
                  *     * `train` - train
                  */
-                kind?: "compress" | "generate" | "script" | "train";
+                kind?: "compress" | "evaluate" | "generate" | "script" | "train";
                 number?: number;
                 /** @description Fields to sort by, comma separated, `-` for descending. Possible: created_at, name, number, priority, state, started_at, ended_at. */
                 ordering?: string;

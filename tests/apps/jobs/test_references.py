@@ -35,7 +35,7 @@ def test_version_stays_while_a_job_that_goes_on_starts_from_it(project: Project,
     version = make_model_version(project)
     spec = {"kind": "generate", "model": "base_v1", "prompt": "def"}
     job = submit(project, editor, name="sample", spec=spec)
-    told = "Jobs that have not ended start from base_v1: sample #1."
+    told = "Jobs that have not ended read base_v1: sample #1."
     with pytest.raises(Conflict) as caught:
         delete_version(version=version, actor=editor)
     assert caught.value.detail == told

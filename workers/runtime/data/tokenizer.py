@@ -85,11 +85,20 @@ def load_model_tokenizer(model_dir: Path) -> LoadedTokenizer:
     Raises:
         UserError: the directory has no ``tokenizer.json``, or names no end-of-sequence token.
     """
+    tokenizer = read_tokenizer(model_dir)
+    return LoadedTokenizer(tokenizer, _end_of_sequence_id(tokenizer, model_dir), _digest(model_dir / TOKENIZER_FILE))
+
+
+def read_tokenizer(model_dir: Path) -> Tokenizer:
+    """Load the fast tokenizer of a model directory, whether or not it has tokens that end a document.
+
+    Raises:
+        UserError: the directory has no ``tokenizer.json``.
+    """
     path = model_dir / TOKENIZER_FILE
     if not path.is_file():
         raise UserError(f"model: {model_dir} has no {TOKENIZER_FILE}: a fast tokenizer is needed")
-    tokenizer = _from_file(path)
-    return LoadedTokenizer(tokenizer, _end_of_sequence_id(tokenizer, model_dir), _digest(path))
+    return _from_file(path)
 
 
 def _from_file(path: Path) -> Tokenizer:
