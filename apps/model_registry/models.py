@@ -35,7 +35,7 @@ class Stage(models.TextChoices):
     """Where a version stands in its life."""
 
     CANDIDATE = "candidate", "Candidate"
-    STAGING = "staging", "Staging"
+    VALIDATED = "validated", "Validated"
     PRODUCTION = "production", "Production"
     RETIRED = "retired", "Retired"
 
@@ -63,7 +63,12 @@ class ModelVersion(Record):
     deleted_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=["model", "number"], name="model_version_once"),)
+        constraints = (
+            models.UniqueConstraint(fields=["model", "number"], name="model_version_once"),
+            models.UniqueConstraint(
+                fields=["model"], condition=models.Q(stage=Stage.PRODUCTION), name="model_one_production"
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.model}_v{self.number}"

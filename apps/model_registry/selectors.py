@@ -23,6 +23,11 @@ def live_versions() -> QuerySet[ModelVersion]:
     return ModelVersion.objects.filter(deleted_at=None, model__deleted_at=None)
 
 
+def described_versions() -> QuerySet[ModelVersion]:
+    """Select the living versions, each with all that describes it."""
+    return live_versions().select_related(*_BESIDE)
+
+
 def visible_models(user: AnyUser) -> QuerySet[Model]:
     """Select the models the user may see, each with its latest version and the number of its versions."""
     latest = live_versions().select_related(*_BESIDE).order_by("model_id", "-number").distinct("model_id")

@@ -95,6 +95,7 @@ INSTALLED_APPS = [
     "apps.model_registry",
     "apps.jobs",
     "apps.telemetry",
+    "apps.lifecycle",
 ]
 
 MIDDLEWARE = [

@@ -17,6 +17,8 @@ from apps.datasets import services as dataset_services
 from apps.datasets.models import Dataset, DatasetVersion
 from apps.jobs.models import Attempt, Job
 from apps.jobs.state import AttemptOutcome, AttemptState
+from apps.lifecycle.models import Rule
+from apps.lifecycle.services import create_rule
 from apps.model_registry.models import Model, ModelVersion
 from apps.projects.models import Project
 from apps.secrets.models import Secret
@@ -59,6 +61,7 @@ class Scene:
     dataset_version: DatasetVersion
     model: Model
     model_version: ModelVersion
+    rule: Rule
     entry: FileSetEntry
     job: Job
     token: ApiToken
@@ -75,6 +78,7 @@ class Scene:
             self.dataset_version,
             self.model,
             self.model_version,
+            self.rule,
             self.job,
         )
         return [*(str(row.pk) for row in hidden), "secret-name", "the secret value"]
@@ -118,6 +122,9 @@ def build_scene() -> Scene:
         dataset_version=dataset_version,
         model=model,
         model_version=model_version,
+        rule=create_rule(
+            model_id=model.pk, actor=owner, metric="perplexity", against="number", bound=20.0, dataset=dataset.name
+        ),
         entry=FileSetEntry.objects.filter(file_set=file_set).first(),  # type: ignore[arg-type]
         job=job,
         token=create_token(actor=owner, name="t").token,
@@ -138,6 +145,7 @@ PATHS: dict[str, Callable[[Scene], dict[str, Any]]] = {
     "datasets": lambda s: {"pk": s.dataset.pk, "id": s.dataset.pk},
     "dataset-versions": lambda s: {"pk": s.dataset_version.pk, "path": "a.txt"},
     "models": lambda s: {"pk": s.model.pk, "id": s.model.pk},
+    "models/<uuid:id>/rules": lambda s: {"id": s.model.pk, "pk": s.rule.pk},
     "model-versions": lambda s: {"pk": s.model_version.pk, "path": "config.json"},
     "jobs": lambda s: {"pk": s.job.pk, "id": s.job.pk, "entry": s.entry.pk},
     "nodes": lambda s: {"pk": s.node.pk},
@@ -180,6 +188,11 @@ BODIES: dict[str, Callable[[Scene], Any]] = {
     "POST models/<uuid:id>/versions": lambda _s: {"files": [ref.model_dump() for ref in MODEL_REFS]},
     "PATCH model-versions/<str:pk>": lambda _s: {"card": "new"},
     "DELETE model-versions/<str:pk>": lambda _s: None,
+    "POST model-versions/<str:pk>/promotions": lambda _s: {"reason": "new"},
+    "POST model-versions/<str:pk>/retire": lambda _s: {"reason": "old"},
+    "POST models/<uuid:id>/rules": lambda _s: {"metric": "size_on_disk_bytes", "against": "number", "bound": 100},
+    "DELETE models/<uuid:id>/rules/<uuid:pk>": lambda _s: None,
+    "POST models/<uuid:id>/production": lambda _s: {"version": None},
     "POST jobs": lambda s: {
         "project": str(s.project.pk),
         "name": "new",

@@ -10,7 +10,7 @@ from apps.accounts.models import User
 from apps.cluster.wake import wake_scheduler
 from apps.core import events, live
 from apps.core.errors import IllegalTransition, NotFound, StaleFence
-from apps.jobs import stream
+from apps.jobs import endings, stream
 from apps.jobs.documents import Document, event_document, job_document, job_summary
 from apps.jobs.models import Job
 from apps.jobs.state import FINAL_STATES, TRANSITIONS, JobState
@@ -62,6 +62,8 @@ def advance_job(*, job_id: UUID, to: JobState, fence: int | None, reason: str = 
         **{field: getattr(job, field) for field in fields[:-1]}, updated_at=timezone.now()
     )
     assert changed == 1, "the row is locked"
+    if to in FINAL_STATES:
+        endings.tell_of_end(job)
     announce(job, action="state", before={"state": before}, after={"state": str(to)}, reason=reason, actor=actor)
     wake_scheduler(job.pk)
     return job
