@@ -5,7 +5,7 @@ import sys
 import typer
 
 from coxswain import __version__
-from coxswain.cli import datasets, jobs, login, models, output, secrets, stack, worker
+from coxswain.cli import datasets, jobs, lifecycle, login, models, output, secrets, stack, worker
 
 app = typer.Typer(
     name="cox",
@@ -21,6 +21,7 @@ app.command()(stack.status)
 app.command()(login.login)
 app.add_typer(jobs.app, name="job")
 app.add_typer(datasets.app, name="dataset")
+lifecycle.add_commands(models.app)
 app.add_typer(models.app, name="model")
 app.add_typer(secrets.app, name="secret")
 app.add_typer(worker.app, name="worker")

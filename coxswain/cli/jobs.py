@@ -65,7 +65,7 @@ def submit(
         else:
             print_lines(f"Submitted {job.name} #{job.number}  {client.url}/jobs/{job.id}")
         if watch:
-            _watch(client, job)
+            watch_to_end(client, job)
 
 
 @app.command("list")
@@ -117,7 +117,7 @@ def logs(
 def watch(job: Reference) -> None:
     """Follow a job: progress and one line per reporting step; exits with 3 unless it succeeds."""
     with open_client() as client:
-        _watch(client, client.jobs.find(job))
+        watch_to_end(client, client.jobs.find(job))
 
 
 @app.command()
@@ -148,10 +148,18 @@ def _command(reference: str, verb: str, *, as_json: bool) -> None:
         print_lines(f"{changed.name} #{changed.number}: {changed.state}  ({changed.id})")
 
 
-def _watch(client: "Client", job: "Job") -> None:
+def watch_to_end(client: "Client", job: "Job", *, is_silent: bool = False) -> None:
+    """Follow a job to its end, and show how it goes unless ``is_silent``.
+
+    Raises:
+        JobDidNotSucceed: it ended otherwise than succeeded.
+    """
     from coxswain.cli.watch import watch_job
     from coxswain.client import JobDidNotSucceed
 
+    if is_silent:
+        client.jobs.wait(job.id)
+        return
     final = watch_job(client, job)
     if final.state != "succeeded":
         raise JobDidNotSucceed(f"{final.name} #{final.number} {final.state}: {final.state_reason}")

@@ -13,6 +13,7 @@ from typing import Self
 from coxswain.client.datasets import Datasets
 from coxswain.client.errors import ApiError, CoxswainError, FieldError, JobDidNotSucceed, Unreachable
 from coxswain.client.jobs import Jobs
+from coxswain.client.lifecycle import Lifecycle
 from coxswain.client.models import Dataset, DatasetVersion, FileEntry, Job, ModelVersion, Project, Secret
 from coxswain.client.registry import Models
 from coxswain.client.secrets import Secrets
@@ -47,6 +48,7 @@ class Client:
         self.jobs = Jobs(self._transport, self.default_project)
         self.datasets = Datasets(self._transport, self.default_project)
         self.models = Models(self._transport)
+        self.lifecycle = Lifecycle(self._transport)
         self.secrets = Secrets(self._transport, self.default_project)
 
     def projects(self) -> list[Project]:

@@ -115,6 +115,73 @@ class ModelVersion(Resource):
     files: tuple[FileEntry, ...] = ()
 
 
+class Evaluation(Resource):
+    """One figure of a version."""
+
+    metric: str
+    value: float
+    spread: float | None = None
+    unit: str = ""
+    dataset_version: str | None = None
+    reference: str | None = None
+
+
+class Rule(Resource):
+    """What a model asks of its versions."""
+
+    metric: str
+    against: str
+    comparison: str
+    bound: float | None = None
+    tolerance_pct: float = 0.0
+    unit: str = ""
+    dataset_version: str | None = None
+
+
+class Verdict(BaseModel):
+    """What a rule says of a version."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    metric: str
+    passed: bool | None = None
+    message: str = ""
+
+
+class Promotion(Resource):
+    """A wish to promote a version, and what became of it."""
+
+    version: str
+    version_name: str
+    target: str
+    state: str
+    decision: str = ""
+    reason: str = ""
+    is_override: bool = False
+    verdicts: tuple[Verdict, ...] = ()
+    jobs: tuple[dict[str, Any], ...] = ()
+
+
+class Production(BaseModel):
+    """What a model had in production at a time."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    version: ModelVersion | None = None
+    since: str | None = None
+    actor: str = ""
+    reason: str = ""
+
+
+class Comparison(BaseModel):
+    """The versions of a model side by side."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    columns: tuple[dict[str, Any], ...] = ()
+    rows: tuple[dict[str, Any], ...] = ()
+
+
 class StreamBatch(BaseModel):
     """Messages of a job's live sequence, and where to go on."""
 

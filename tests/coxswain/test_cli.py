@@ -10,11 +10,14 @@ import pytest
 import yaml
 from pytest_django.live_server_helper import LiveServer
 
-from apps.accounts.models import User
+from apps.accounts.models import Membership, Role, User
+from apps.lifecycle.services import decide_waiting
+from apps.projects.models import Project
 from coxswain.cli import app as cli
 from coxswain.cli import output
 from coxswain.client import Client
 from coxswain.client.settings import credentials_path
+from tests.apps.lifecycle.conftest import version_of
 from tests.coxswain.conftest import PASSWORD
 from tests.coxswain.test_client import make_dataset, train_spec
 
@@ -162,3 +165,27 @@ def test_secret_comes_from_stdin_and_is_listed_without_its_value(
     assert "at least 8 characters" in cox.stderr
     assert cox("secret", "delete", "token") == 0
     assert cox("secret", "delete", "token") == output.EXIT_FAILED
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_model_is_promoted_refused_and_switched_back(cox: Cox, user: User) -> None:
+    project = Project.objects.get(name="research")
+    Membership.objects.filter(user=user).update(role=Role.OWNER)
+    first, second = (version_of(project, user) for _ in range(2))
+    assert cox("model", "promote", str(first), "--reason", "good") == 0
+    assert "tiny_v1 to production: promoted. The model has no rules." in cox.stdout
+    assert cox("model", "rules", "tiny", "--add", "size_on_disk_bytes", "--bound", "5") == 0
+    assert "at most 5 bytes" in cox.stdout
+    assert cox("model", "promote", str(second), "--no-wait") == 0
+    assert "Waits for evaluations: #1" in cox.stdout
+    assert cox("job", "cancel", "1") == 0
+    decide_waiting()
+    assert cox("model", "promote", str(second), "--override", "--reason", "needed") == 0
+    assert "size_on_disk_bytes: not judged" in cox.stdout
+    assert cox("model", "switch", "tiny", str(first), "--reason", "broken") == 0
+    assert "In production: tiny_v1" in cox.stdout
+    assert cox("model", "retire", str(second)) == 0
+    assert cox("model", "compare", "tiny") == 0
+    assert "retired" in cox.stdout
+    assert cox("model", "retire", str(first)) == output.EXIT_FAILED
+    assert "is in production" in cox.stderr
