@@ -54,9 +54,11 @@ class OfVersion(APIView):
 class OfModel(APIView):
     """A part of a model that the caller may see."""
 
+    model_kwarg = "id"
+
     def get_model(self) -> Model:
         """Return the model of the address, with the caller's role checked."""
-        model = selectors.visible_model(user=self.request.user, model_id=self.kwargs["id"])
+        model = selectors.visible_model(user=self.request.user, model_id=self.kwargs[self.model_kwarg])
         self.check_object_permissions(self.request, model)
         return model
 
@@ -147,6 +149,7 @@ class RuleViewSet(OfModel, ListModelMixin, GenericViewSet[Rule]):
     serializer_class = RuleSerializer
     filter_backends = ()
     write_role = Role.OWNER
+    model_kwarg = "model_id"
 
     def get_queryset(self) -> QuerySet[Rule]:
         """Select the model's rules."""
@@ -155,7 +158,7 @@ class RuleViewSet(OfModel, ListModelMixin, GenericViewSet[Rule]):
         return selectors.rules_of(self.get_model())
 
     @extend_schema(request=CreateRuleSerializer, responses={201: RuleSerializer})
-    def create(self, request: Request, id: UUID) -> Response:
+    def create(self, request: Request, model_id: UUID) -> Response:
         """Make a rule; what no evaluation could measure of this model is refused."""
         model = self.get_model()
         form = CreateRuleSerializer(data=request.data)
@@ -164,7 +167,7 @@ class RuleViewSet(OfModel, ListModelMixin, GenericViewSet[Rule]):
         return Response(RuleSerializer(rule).data, status=201)
 
     @extend_schema(responses={204: None})
-    def destroy(self, request: Request, id: UUID, pk: UUID) -> Response:
+    def destroy(self, request: Request, model_id: UUID, pk: UUID) -> Response:
         """Drop a rule."""
         rule = self.get_queryset().select_related("model").filter(pk=pk).first()
         if rule is None:
