@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coxswain.cli.output import JsonFlag, print_json, print_lines, print_table, show
+from coxswain.cli.output import JsonFlag, print_json, print_lines, print_table, show, size_text
 
 if TYPE_CHECKING:
     from coxswain.client import Client, Job
@@ -136,6 +136,26 @@ def kill(job: Reference, as_json: JsonFlag = False) -> None:
 def rerun(job: Reference, as_json: JsonFlag = False) -> None:
     """Submit a job's spec again as a new job."""
     _command(job, "rerun", as_json=as_json)
+
+
+@app.command()
+def download(
+    job: Reference,
+    output_dir: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to write to. Default: job-<number>.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Download what an export or a script has left, with the digests checked."""
+    with open_client() as client:
+        found = client.jobs.find(job)
+        folder = output_dir or Path(f"job-{found.number}")
+        written = client.jobs.download_output(found.id, folder)
+    if as_json:
+        print_json([str(path) for path in written])
+    else:
+        total = sum(path.stat().st_size for path in written)
+        print_lines(f"{folder}: {len(written)} files, {size_text(total)}")
 
 
 def _command(reference: str, verb: str, *, as_json: bool) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from coxswain.client.downloads import download_file
 from coxswain.client.errors import ApiError, CoxswainError, JobDidNotSucceed, Unreachable
-from coxswain.client.models import FINAL_STATES, Job, StreamBatch
+from coxswain.client.models import FINAL_STATES, Job, JobFile, StreamBatch
 from coxswain.client.sources import upload_source
 from coxswain.client.transport import Json, Transport
 
@@ -162,6 +163,26 @@ class Jobs:
         path = f"jobs/{job_id}/metrics/points"
         curve = self._transport.get(path, key="loss", rank=0, max_points=max_points)
         return [float(value) for value in curve["values"]]  # non-finite ones come as their names
+
+    def files(self, job_id: str) -> builtins.list[JobFile]:
+        """List the files that the job has left: of its model, its living checkpoints, and its output."""
+        return [JobFile.model_validate(item) for item in self._transport.pages(f"jobs/{job_id}/artifacts")]
+
+    def download_output(self, job_id: str, folder: Path) -> builtins.list[Path]:
+        """Write what an export or a script has left below ``folder``; other nodes than the first get a folder each.
+
+        Raises:
+            CoxswainError: there is nothing, a file arrived damaged, or its path leads out of the folder.
+        """
+        found = [file for file in self.files(job_id) if file.kind.startswith("output")]
+        if not found:
+            raise CoxswainError("The job has left no output; a version that it made comes with `cox model download`")
+        written = []
+        for file in found:
+            node = file.kind.removeprefix("output").removeprefix(" of ").replace(" ", "-")  # empty, or node-<rank>
+            address = f"jobs/{job_id}/artifacts/{file.id}/content"
+            written.append(download_file(self._transport, address, file, folder / node))
+        return written
 
     def _command(self, job_id: str, verb: str) -> Job:
         return Job.model_validate(self._transport.post(f"jobs/{job_id}/{verb}"))

@@ -104,6 +104,14 @@ class FileEntry(BaseModel):
     sha256: str
 
 
+class JobFile(FileEntry):
+    """One file that a job has left."""
+
+    id: int
+    kind: str
+    """What it is of: ``model``, ``output``, or a checkpoint."""
+
+
 class ModelVersion(Resource):
     """One model version."""
 

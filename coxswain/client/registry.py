@@ -1,12 +1,10 @@
 """Model versions: list and download."""
 
 import builtins
-import hashlib
-from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from coxswain.client.errors import CoxswainError
-from coxswain.client.models import FileEntry, ModelVersion
+from coxswain.client.downloads import OnBytes, download_file
+from coxswain.client.models import ModelVersion
 from coxswain.client.transport import Transport
 
 
@@ -25,33 +23,14 @@ class Models:
         """Read one version by its id or its name (``tiny_v3``)."""
         return ModelVersion.model_validate(self._transport.get(f"model-versions/{version}"))
 
-    def download(
-        self, version: str, folder: Path, *, on_bytes: Callable[[int], None] | None = None
-    ) -> builtins.list[Path]:
+    def download(self, version: str, folder: Path, *, on_bytes: OnBytes | None = None) -> builtins.list[Path]:
         """Write all files of a version below ``folder``, each under its final name only once its digest is right.
 
         Raises:
             CoxswainError: a file arrived damaged, or its path leads out of the folder.
         """
         found = self.get(version)
-        return [self._download_file(found, entry, folder, on_bytes or (lambda _: None)) for entry in found.files]
-
-    def _download_file(
-        self, version: ModelVersion, entry: FileEntry, folder: Path, on_bytes: Callable[[int], None]
-    ) -> Path:
-        relative = PurePosixPath(entry.path)
-        if relative.is_absolute() or ".." in relative.parts:
-            raise CoxswainError(f"{entry.path!r} leads out of {folder}")
-        target = folder / relative
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(target.name + ".partial")
-        digest = hashlib.sha256()
-        with partial.open("wb") as stream:
-            for piece in self._transport.download(f"model-versions/{version.id}/files/{entry.path}"):
-                digest.update(piece)
-                stream.write(piece)
-                on_bytes(len(piece))
-        if digest.hexdigest() != entry.sha256:
-            partial.unlink()
-            raise CoxswainError(f"{entry.path} arrived damaged: download it again")
-        return partial.replace(target)
+        return [
+            download_file(self._transport, f"model-versions/{found.id}/files/{entry.path}", entry, folder, on_bytes)
+            for entry in found.files
+        ]

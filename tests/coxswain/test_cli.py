@@ -18,6 +18,7 @@ from coxswain.cli import output
 from coxswain.client import Client
 from coxswain.client.settings import credentials_path
 from tests.apps.lifecycle.conftest import version_of
+from tests.apps.jobs.simulation import FakeAgent, run_pass
 from tests.coxswain.conftest import PASSWORD
 from tests.coxswain.test_client import make_dataset, train_spec
 
@@ -138,6 +139,23 @@ def test_model_that_is_not_there_is_not_found(cox: Cox, tmp_path: Path) -> None:
     assert json.loads(cox.stdout) == []
     assert cox("model", "download", "tiny_v1", "-o", str(tmp_path / "out")) == output.EXIT_FAILED
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_output_of_a_job_is_downloaded_and_checked(cox: Cox, client: Client, tmp_path: Path) -> None:
+    make_dataset(client, tmp_path)
+    agent = FakeAgent(name="n2", slots=4).join()
+    job = client.jobs.submit(train_spec(), name="exported", slots_per_node=4)
+    assert cox("job", "download", str(job.number)) == output.EXIT_FAILED
+    assert "has left no output" in cox.stderr
+    run_pass()
+    offer = agent.start()
+    agent.report(offer, "output", manifest=agent.manifest(offer, {"model.onnx": b"graph", "sub/tokenizer.json": b"{}"}))
+    assert cox("job", "download", str(job.number), "-o", str(tmp_path / "out"), "--json") == 0, cox.stderr
+    assert sorted(json.loads(cox.stdout)) == [
+        str(tmp_path / "out" / name) for name in ("model.onnx", "sub/tokenizer.json")
+    ]
+    assert (tmp_path / "out" / "model.onnx").read_bytes() == b"graph"
 
 
 def test_status_of_no_stack_says_so_by_its_exit_code(cox: Cox, tmp_path: Path) -> None:
