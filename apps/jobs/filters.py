@@ -28,6 +28,9 @@ class JobFilter(filters.FilterSet):
     pool = filters.CharFilter(field_name="pool")
     number = WholeNumberFilter(field_name="number", min_value=0, max_value=_MAX_NUMBER)
     output_version = filters.UUIDFilter(field_name="output_version_id", help_text="The model version that it made.")
+    input_version = filters.UUIDFilter(
+        field_name="input_version_id", help_text="The model version that it starts from."
+    )
     search = filters.CharFilter(method="by_text", help_text="Part of the name, or a number with or without #.")
     created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     created_before = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
@@ -36,7 +39,7 @@ class JobFilter(filters.FilterSet):
         model = Job
         fields = (
             "state", "kind", "project", "workspace", "owner", "owner_name", "pool", "number", "output_version",
-            "search",
+            "input_version", "search",
         )  # fmt: skip
 
     def by_state(self, rows: QuerySet[Job], name: str, value: str) -> QuerySet[Job]:

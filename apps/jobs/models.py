@@ -208,7 +208,7 @@ class Allocation(Record):
     exit_codes = ArrayField(models.IntegerField(), default=list)
     outcome = models.CharField(max_length=12, choices=AttemptOutcome, blank=True)
     output_file_set = models.ForeignKey(FileSet, null=True, on_delete=models.PROTECT, related_name="allocations")
-    """What a script left in ``$COX_OUTPUT`` on this node."""
+    """What the job left beside a model on this node: a script in ``$COX_OUTPUT``, an export its files."""
     claimed_at = models.DateTimeField(null=True)
     released_at = models.DateTimeField(null=True)
     """When its devices became free: its ranks are known to be gone."""

@@ -53,9 +53,12 @@ def human_count(count: int) -> str:
 
 def _summary(facts: CardFacts) -> str:
     kind = facts.config.get("kind")
+    source = facts.config.get("model")
     origin = f"fine-tuned from `{_code(facts.parent)}`" if facts.parent else "trained from its configuration"
     if kind == "compress":
         origin = f"compressed from `{_code(facts.parent)}`"
+    elif kind == "train" and isinstance(source, Mapping) and source.get("source") == "distilled":
+        origin = f"distilled from `{_code(facts.parent)}`"
     elif kind != "train":
         origin = "imported"
     parameters = f"{human_count(facts.num_parameters)} parameters" if facts.num_parameters else "unknown size"

@@ -63,11 +63,12 @@ def test_offer_in_heartbeat_is_claimed_launched_and_accounted_for(
         ["print", "hello"],
         ["checkpoint", 5, 3500],
         ["model", 10],
+        ["output", 2500],
     ]
     stored = plane.add(make_order([*steps, ["finish"]]))
     report = exit_of(stored)
     assert (report.outcome, report.exit_codes) == (Outcome.SUCCEEDED, (0, 0))
-    assert kinds(stored) == ["running", "checkpoint", "model", "exit"]
+    assert kinds(stored) == ["running", "checkpoint", "model", "output", "exit"]
     for rank in (0, 1):
         assert [step for step, _ in stored.points[rank, "loss"]] == [1, 2, 3, 4, 5]
         assert {value for _, value in stored.points[rank, "odd"]} == {"NaN"}

@@ -24,6 +24,7 @@ from workers.contract.run import (
     FinishedEvent,
     MetricsEvent,
     ModelEvent,
+    OutputEvent,
     PhaseEvent,
     ProgressEvent,
     RunFile,
@@ -144,6 +145,11 @@ class TinyRank:
         if self.rank == 0:
             manifest = self._write_files(self.output / "model", size)
             self.emit(ModelEvent, directory="model", manifest=manifest, num_parameters=7)
+
+    def do_output(self, size: int) -> None:
+        if self.rank == 0:
+            manifest = self._write_files(self.output / "export", size)
+            self.emit(OutputEvent, directory="export", manifest=manifest)
 
     def do_finish(self, stopped: bool = False) -> None:
         self.emit(FinishedEvent, stopped=stopped, step=self._step)

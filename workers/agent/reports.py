@@ -38,6 +38,7 @@ from workers.contract.run import (
     CompletionEvent,
     Event,
     ModelEvent,
+    OutputEvent,
     PhaseEvent,
     ProgressEvent,
     ResultEvent,
@@ -46,6 +47,7 @@ from workers.contract.run import (
 
 # With this many newer checkpoints waiting, an older one that is not the best will never be resumed from.
 _NEWER_CHECKPOINTS = 2
+_WITH_FILES = CheckpointEvent | ModelEvent | OutputEvent
 
 log = logging.getLogger(__name__)
 
@@ -234,11 +236,11 @@ class Reporter:
 
     def on_event(self, rank: int, event: Event) -> None:
         """Queue the report an event calls for, unless an earlier life of the agent delivered it."""
-        lane = self._slow if isinstance(event, CheckpointEvent | ModelEvent) else self._quick
+        lane = self._slow if isinstance(event, _WITH_FILES) else self._quick
         key = f"{lane.name}.{rank}"
         if event.n < self._context.state.state.reported.get(key, 0):
             return
-        if isinstance(event, CheckpointEvent | ModelEvent):
+        if isinstance(event, _WITH_FILES):
             self._put_files(key, event)
             return
         report = self._quick_report(event)
@@ -272,27 +274,31 @@ class Reporter:
             return ResultReport(fence=fence, time_us=time_us, result=event.result)
         return None  # failure and finished are told by the exit report
 
-    def _put_files(self, key: str, event: CheckpointEvent | ModelEvent) -> None:
-        report: Report
-        if isinstance(event, CheckpointEvent):
-            report = CheckpointReport(
-                fence=self._fence,
-                time_us=event.time_us,
-                step=event.step,
-                manifest=event.manifest,
-                metrics=event.metrics,
-                is_best=event.is_best,
-                part=event.part,
-                num_parts=event.num_parts,
-            )
-        else:
-            report = ModelReport(
-                fence=self._fence,
-                time_us=event.time_us,
+    def _files_report(self, event: CheckpointEvent | ModelEvent | OutputEvent) -> Report:
+        fence, time_us = self._fence, event.time_us
+        if isinstance(event, OutputEvent):
+            return OutputReport(fence=fence, time_us=time_us, manifest=event.manifest)
+        if isinstance(event, ModelEvent):
+            return ModelReport(
+                fence=fence,
+                time_us=time_us,
                 manifest=event.manifest,
                 metrics=event.metrics,
                 num_parameters=event.num_parameters,
             )
+        return CheckpointReport(
+            fence=fence,
+            time_us=time_us,
+            step=event.step,
+            manifest=event.manifest,
+            metrics=event.metrics,
+            is_best=event.is_best,
+            part=event.part,
+            num_parts=event.num_parts,
+        )
+
+    def _put_files(self, key: str, event: CheckpointEvent | ModelEvent | OutputEvent) -> None:
+        report = self._files_report(event)
         if not all(is_safe_path(path) for path in (event.directory, *(file.path for file in event.manifest.files))):
             self._context.say(f"ignored a {report.type} with an unsafe path in {event.directory!r}")
             return

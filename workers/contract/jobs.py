@@ -7,13 +7,14 @@ from pydantic import Field, TypeAdapter, ValidationInfo, field_validator
 from workers.contract.base import ContractModel
 from workers.contract.compression.recipe import CompressSpec
 from workers.contract.evaluation.spec import EvaluateSpec
+from workers.contract.export import ExportSpec
 from workers.contract.generation import GenerateSpec
 from workers.contract.scripting import ScriptSpec
 from workers.contract.training import TrainSpec
 
 # A new kind is one more member here; tests assert that each has a handler in workers.runtime.jobs. A script is a
 # program of its own: the agent starts it, not the runtime.
-AnySpec = TrainSpec | GenerateSpec | ScriptSpec | CompressSpec | EvaluateSpec
+AnySpec = TrainSpec | GenerateSpec | ScriptSpec | CompressSpec | EvaluateSpec | ExportSpec
 
 JobSpec = Annotated[AnySpec, Field(discriminator="kind")]
 
@@ -25,9 +26,10 @@ JOB_KINDS: dict[str, type[AnySpec]] = {
     "script": ScriptSpec,
     "compress": CompressSpec,
     "evaluate": EvaluateSpec,
+    "export": ExportSpec,
 }
 
-ONE_RANK_KINDS = frozenset({"generate", "compress", "evaluate"})
+ONE_RANK_KINDS = frozenset({"generate", "compress", "evaluate", "export"})
 """Kinds that do all their work on one rank."""
 
 

@@ -247,7 +247,7 @@ class ModelReport(ReportBase):
 
 
 class OutputReport(ReportBase):
-    """What a script left in ``$COX_OUTPUT`` on this node, all files uploaded."""
+    """What a job left beside a model on this node (a script in ``$COX_OUTPUT``, an export), all files uploaded."""
 
     type: Literal["output"] = "output"
     manifest: Manifest

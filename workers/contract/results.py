@@ -6,5 +6,6 @@ from pydantic import Field
 
 from workers.contract.compression.result import CompressionResult
 from workers.contract.evaluation.result import EvaluationResult
+from workers.contract.export import ExportResult
 
-JobResult = Annotated[CompressionResult | EvaluationResult, Field(discriminator="kind")]
+JobResult = Annotated[CompressionResult | EvaluationResult | ExportResult, Field(discriminator="kind")]

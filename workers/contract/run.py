@@ -6,6 +6,7 @@ Layout of ``output_dir``::
     events/rank<R>.pulse           the rank's last Pulse, overwritten in place
     checkpoints/step-<9 digits>/   DCP files and manifest.json; renamed into place when complete
     model/                         the result in the Hugging Face layout, and manifest.json
+    export/                        the files of an export, and manifest.json
     control.json                   a ControlFile, written by whoever wants the run to stop
 
 A line without its newline is not written yet. Non-finite metric values are the strings "NaN",
@@ -129,6 +130,14 @@ class ModelEvent(EventBase):
     num_parameters: int
 
 
+class OutputEvent(EventBase):
+    """Files that are the job's result and no model are complete on disk."""
+
+    type: Literal["output"] = "output"
+    directory: str
+    manifest: Manifest
+
+
 class CompletionEvent(EventBase):
     """Sampled texts."""
 
@@ -182,6 +191,7 @@ Event = Annotated[
     | ProgressEvent
     | CheckpointEvent
     | ModelEvent
+    | OutputEvent
     | CompletionEvent
     | ResultEvent
     | ResumedEvent

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from workers.contract.base import ContractModel
 from workers.contract.distribution import (
     Degrees,
+    DistributionError,
     DistributionSpec,
     ModelShape,
     check_combination,
@@ -15,47 +16,7 @@ from workers.contract.distribution import (
     pipeline_chunks,
     resolve_degrees,
 )
-
-
-class LlamaConfig(ContractModel):
-    """A decoder of the Llama family, built from nothing."""
-
-    source: Literal["config"] = "config"
-    hidden_size: int = Field(192, ge=8, le=16384, title="Width", description="Residual stream width.")
-    num_layers: int = Field(4, ge=1, le=256, title="Depth", description="Decoder blocks.")
-    num_heads: int = Field(6, ge=1, le=256, title="Attention heads")
-    num_kv_heads: int | None = Field(
-        None, ge=1, le=256, title="Key-value heads", description="Grouped-query attention; empty means one per head."
-    )
-    intermediate_size: int = Field(512, ge=8, le=65536, title="MLP width")
-    tie_embeddings: bool = Field(default=True, title="Tie embeddings", description="Share input and output embeddings.")
-    rope_theta: float = Field(10_000.0, gt=0, title="RoPE base")
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> "LlamaConfig":
-        if self.hidden_size % self.num_heads or (self.hidden_size // self.num_heads) % 2:
-            raise ValueError(
-                f"hidden_size={self.hidden_size} must be an even multiple of num_heads={self.num_heads}: "
-                "every head needs an even number of dimensions"
-            )
-        if self.num_heads % (self.num_kv_heads or self.num_heads):
-            raise ValueError(f"num_kv_heads={self.num_kv_heads} must divide num_heads={self.num_heads}")
-        return self
-
-
-class PretrainedModel(ContractModel):
-    """Weights to start from."""
-
-    source: Literal["pretrained"] = "pretrained"
-    model: str = Field(
-        min_length=1,
-        max_length=1024,
-        title="Model version",
-        description="A registry version such as `tiny-llama_v3`; a local directory when run without a control plane.",
-    )
-
-
-ModelSource = Annotated[LlamaConfig | PretrainedModel, Field(discriminator="source")]
+from workers.contract.model_source import DistilledModel, LlamaConfig, ModelSource
 
 
 class BPETokenizer(ContractModel):
@@ -177,6 +138,10 @@ class TrainSpec(ContractModel):
             raise ValueError(
                 "tokenizer.source=model needs model.source=pretrained: a model built from a config has none"
             )
+        if self.tokenizer.source != "model" and self.model.source == "distilled":
+            raise ValueError(
+                "model.source=distilled needs tokenizer.source=model: student and teacher must share the vocabulary"
+            )
         return self
 
 
@@ -190,6 +155,12 @@ def check_distribution(spec: TrainSpec, *, world_size: int, shape: ModelShape | 
     """
     distribution = spec.distribution
     degrees = resolve_degrees(distribution, world_size)
+    if isinstance(spec.model, DistilledModel) and degrees.tp * degrees.pp > 1:
+        raise DistributionError(
+            "mesh",
+            f"a student learns from whole logits, which tp={degrees.tp} and pp={degrees.pp} split; use "
+            "data_parallel.kind=fsdp for what does not fit on one rank",
+        )
     if isinstance(spec.model, LlamaConfig):
         config = spec.model
         shape = ModelShape("llama", config.num_layers, config.num_heads, config.num_kv_heads or config.num_heads)

@@ -16,7 +16,10 @@ prepare_environment()  # before anything imports torch
 
 from workers.contract.compression.recipe import CompressSpec  # noqa: E402
 from workers.contract.evaluation.spec import EvaluateSpec  # noqa: E402
+from workers.contract.export import ExportSpec  # noqa: E402
 from workers.contract.generation import GenerateSpec  # noqa: E402
+from workers.contract.jobs import AnySpec  # noqa: E402
+from workers.contract.model_source import DistilledModel, PretrainedModel  # noqa: E402
 from workers.contract.run import RunFile  # noqa: E402
 from workers.contract.training import TrainSpec  # noqa: E402
 from workers.contract.upgrades import Document, load_spec  # noqa: E402
@@ -78,19 +81,7 @@ def load_run(file: Path, output_dir: Path | None = None, resume_from: str | None
 
 def _wrap(document: Document, file: Path) -> RunFile:
     spec = load_spec(document)
-    dataset = model = reference = None
-    if isinstance(spec, TrainSpec):
-        dataset = spec.data.dataset
-        if spec.model.source == "pretrained":
-            model = spec.model.model
-    elif isinstance(spec, GenerateSpec):
-        model = spec.model
-    elif isinstance(spec, CompressSpec):
-        dataset, model = spec.calibration.dataset if spec.calibration else None, spec.model
-    elif isinstance(spec, EvaluateSpec):
-        dataset, model, reference = spec.dataset, spec.model, spec.reference
-    else:
-        raise ValueError("a script needs no runtime: start it with torchrun, or by hand")  # noqa: TRY004  the file is at fault
+    dataset, model, reference = _local_inputs(spec)
     return RunFile(
         spec=spec,
         output_dir=str(Path("runs", file.stem).absolute()),
@@ -99,6 +90,21 @@ def _wrap(document: Document, file: Path) -> RunFile:
         model_dir=model,
         reference_dir=reference,
     )
+
+
+def _local_inputs(spec: AnySpec) -> tuple[str | None, str | None, str | None]:
+    """Return the paths of the dataset, of the model and of the one to compare with that a bare spec names."""
+    if isinstance(spec, TrainSpec):
+        source = spec.model
+        named = source.model if isinstance(source, PretrainedModel) else None
+        return spec.data.dataset, source.teacher if isinstance(source, DistilledModel) else named, None
+    if isinstance(spec, CompressSpec):
+        return spec.calibration.dataset if spec.calibration else None, spec.model, None
+    if isinstance(spec, EvaluateSpec):
+        return spec.dataset, spec.model, spec.reference
+    if isinstance(spec, GenerateSpec | ExportSpec):
+        return None, spec.model, None
+    raise ValueError("a script needs no runtime: start it with torchrun, or by hand")
 
 
 def _shorten(error: Exception) -> str:

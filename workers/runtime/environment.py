@@ -41,7 +41,7 @@ def prepare_environment() -> None:
         for name in _THREAD_VARIABLES:  # ranks that share cores fight over them otherwise
             os.environ.setdefault(name, "1")
     warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # a checkpoint written by rank 0 alone
-    for logger in ("torchao", "torch.distributed.checkpoint"):
+    for logger in ("torchao", "torch.distributed.checkpoint", "torch.onnx"):
         logging.getLogger(logger).setLevel(logging.ERROR)
 
 

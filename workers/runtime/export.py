@@ -41,11 +41,11 @@ def export_model(
     """
     return publish(
         output_dir / MODEL_DIRECTORY,
-        lambda directory: _write(directory, weights, config, tokenizer, model_dir=model_dir, model=model),
+        lambda directory: write_model(directory, weights, config, tokenizer, model_dir=model_dir, model=model),
     )
 
 
-def _write(
+def write_model(
     directory: Path,
     weights: dict[str, Tensor],
     config: PretrainedConfig,
@@ -54,6 +54,7 @@ def _write(
     model_dir: Path | None,
     model: nn.Module | None,
 ) -> None:
+    """Write what ``export_model`` publishes into an empty directory."""
     config.use_cache = True
     config.save_pretrained(directory)
     config.use_cache = False

@@ -13,7 +13,10 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers import LlamaConfig as HFLlamaConfig
 from transformers.models.llama.modeling_llama import LlamaForCausalLM
 
-from workers.contract.training import LlamaConfig, TrainSpec
+from workers.contract.distillation import size_problem
+from workers.contract.model_source import DistilledModel, LlamaConfig, TeacherLayers
+from workers.contract.training import TrainSpec
+from workers.runtime.compression.architecture import find_blocks, keep_blocks
 from workers.runtime.compression.storage import is_compressed, load_compressed, make_dense
 from workers.runtime.data.tokenizer import LoadedTokenizer
 from workers.runtime.errors import UserError
@@ -27,12 +30,14 @@ def make_model(spec: TrainSpec, *, model_dir: Path | None, tokenizer: LoadedToke
     """
     torch.manual_seed(spec.seed)
     if isinstance(spec.model, LlamaConfig):
-        model = _build_llama(spec.model, spec.data.context_length, tokenizer)
+        model = _build_llama(spec.model, spec.data.context_length, tokenizer, vocabulary=tokenizer.vocab_size)
     else:
         if model_dir is None:
             raise UserError("model.model: the run file names no model directory")
         model = load_pretrained(model_dir)
         _check_fit(model, spec, tokenizer)
+        if isinstance(spec.model, DistilledModel):
+            model = _make_student(spec.model, model, spec.data.context_length, tokenizer)
     model.config.use_cache = False
     if spec.activation_checkpointing:
         model.gradient_checkpointing_enable(  # type: ignore[no-untyped-call]
@@ -42,10 +47,35 @@ def make_model(spec: TrainSpec, *, model_dir: Path | None, tokenizer: LoadedToke
     return model
 
 
-def _build_llama(config: LlamaConfig, context_length: int, tokenizer: LoadedTokenizer) -> PreTrainedModel:
+def _make_student(
+    spec: DistilledModel, teacher: PreTrainedModel, context_length: int, tokenizer: LoadedTokenizer
+) -> PreTrainedModel:
+    """Build a student with the teacher's vocabulary, or make one of the teacher itself.
+
+    Raises:
+        UserError: there are no such blocks, or it has more parameters than it may.
+    """
+    teacher_parameters = count_parameters(teacher)
+    if isinstance(spec.student, TeacherLayers):
+        depth = len(find_blocks(teacher))
+        if spec.student.layers[-1] >= depth:
+            raise UserError(f"model.student.layers: the teacher has blocks 0 to {depth - 1}")
+        keep_blocks(teacher, spec.student.layers)
+        student = teacher
+    else:
+        student = _build_llama(spec.student, context_length, tokenizer, vocabulary=embedding_rows(teacher))
+    problem = size_problem(spec, count_parameters(student), teacher_parameters)
+    if problem:
+        raise UserError(f"model.student: {problem}")
+    return student
+
+
+def _build_llama(
+    config: LlamaConfig, context_length: int, tokenizer: LoadedTokenizer, *, vocabulary: int
+) -> PreTrainedModel:
     return LlamaForCausalLM(
         HFLlamaConfig(
-            vocab_size=tokenizer.vocab_size,
+            vocab_size=vocabulary,
             hidden_size=config.hidden_size,
             intermediate_size=config.intermediate_size,
             num_hidden_layers=config.num_layers,

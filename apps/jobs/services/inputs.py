@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from apps.core.errors import InvalidInput
 from apps.datasets import selectors as datasets
 from apps.datasets.models import DatasetVersion
-from apps.jobs.services.compression import check_calibration, check_fit
+from apps.jobs.services.compression import check_calibration, check_export, check_fit, check_student
 from apps.jobs.services.evaluation import check_evaluation, reference_of
 from apps.jobs.services.scripts import check_script
 from apps.model_registry import selectors as models
@@ -15,10 +15,12 @@ from apps.projects.models import Project
 from apps.storage.models import FileSet
 from workers.contract.compression.recipe import CompressSpec
 from workers.contract.evaluation.spec import EvaluateSpec
+from workers.contract.export import ExportSpec
 from workers.contract.generation import GenerateSpec
 from workers.contract.jobs import AnySpec
+from workers.contract.model_source import DistilledModel, PretrainedModel
 from workers.contract.scripting import ScriptSpec
-from workers.contract.training import PretrainedModel
+from workers.contract.training import TrainSpec
 
 _PATH_LIKE = re.compile(r"^[~.]|[/\\]")
 
@@ -51,8 +53,20 @@ def resolve_inputs(*, project: Project, spec: AnySpec) -> ResolvedInputs:
         return _inputs_of_compression(project, spec)
     if isinstance(spec, EvaluateSpec):
         return _inputs_of_evaluation(project, spec)
-    model = spec.model
-    version = _model_version(project, model.model, "spec.model.model") if isinstance(model, PretrainedModel) else None
+    if isinstance(spec, ExportSpec):
+        version = _model_version(project, spec.model, "spec.model")
+        check_export(spec=spec, version=version)
+        return ResolvedInputs(input_version=version)
+    return _inputs_of_training(project, spec)
+
+
+def _inputs_of_training(project: Project, spec: TrainSpec) -> ResolvedInputs:
+    model, version = spec.model, None
+    if isinstance(model, PretrainedModel):
+        version = _model_version(project, model.model, "spec.model.model")
+    elif isinstance(model, DistilledModel):
+        version = _model_version(project, model.teacher, "spec.model.teacher")
+        check_student(spec=spec, teacher=version)
     return ResolvedInputs(_dataset_version(project, spec.data.dataset, "spec.data.dataset"), version)
 
 

@@ -50,6 +50,13 @@ def _keep_reported(job: Job, attempt: Attempt) -> str:
     return "" if job.result is not None else "It ended without a result."
 
 
+def _keep_output(job: Job, attempt: Attempt) -> str:
+    """Ask that files and the account of them have come; they are the job's artifacts, and no version."""
+    if not attempt.allocations.filter(output_file_set__isnull=False).exists():
+        return "It ended without files."
+    return _keep_reported(job, attempt)
+
+
 def _keep_files(job: Job, attempt: Attempt) -> str:
     """Ask for nothing: what a script leaves is its own affair, and was stored as it was reported."""
     return ""
@@ -61,5 +68,6 @@ STORERS: dict[str, Callable[[Job, Attempt], str]] = {
     "script": _keep_files,
     "compress": _store_model,
     "evaluate": _keep_reported,
+    "export": _keep_output,
 }
 """How each kind of job leaves what it was for; every kind of the contract has an entry."""

@@ -5,7 +5,7 @@ whose layers are ``nn.Linear`` can be pruned and quantized. What moves scales or
 names of the Llama family alone (``LlamaBlock``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -73,6 +73,25 @@ def replace_module(model: nn.Module, name: str, module: nn.Module) -> None:
     """Put another module in a named place."""
     parent, _, last = name.rpartition(".")
     setattr(model.get_submodule(parent), last, module)
+
+
+def keep_blocks(model: PreTrainedModel, kept: Sequence[int]) -> None:
+    """Leave only these decoder blocks, named by their numbers in ascending order, and say so in the configuration.
+
+    Raises:
+        UserError: the model has no list of blocks.
+    """
+    blocks = find_blocks(model)
+    staying = nn.ModuleList(blocks[index].module for index in kept)
+    replace_module(model, blocks[0].name.rpartition(".")[0], staying)
+    for index, block in enumerate(staying):
+        for module in block.modules():
+            if hasattr(module, "layer_idx"):
+                module.layer_idx = index  # type: ignore[assignment]  # the place in the cache of keys and values
+    config = model.config
+    config.num_hidden_layers = len(staying)
+    if getattr(config, "layer_types", None):
+        config.layer_types = [config.layer_types[index] for index in kept]
 
 
 def stored_bytes(module: nn.Module) -> int:

@@ -11,6 +11,8 @@ from workers.runtime.context import RankContext
 from workers.runtime.errors import UserError
 from workers.runtime.parallel import ddp, fsdp, passes, pipeline, tensor, zero1
 from workers.runtime.parallel.assembly import Assembly
+from workers.runtime.parallel.distillation.passes import learn_from_teacher
+from workers.runtime.parallel.distillation.teacher import teacher_of
 from workers.runtime.parallel.execution import Execution
 from workers.runtime.parallel.extension import Extension
 from workers.runtime.parallel.mesh import make_mesh
@@ -36,11 +38,12 @@ STRATEGIES: tuple[Callable[[Assembly], None], ...] = (
     ddp.replicate,
     zero1.own_optimizer_state,
     pipeline.run_stages,
+    learn_from_teacher,
     passes.run_whole,
 )
 """What is done to a model, in this order; each looks at the spec and does nothing where it is not asked for."""
 
-EXTENSIONS: tuple[Callable[[TrainSpec, RankContext], Extension | None], ...] = ()
+EXTENSIONS: tuple[Callable[[TrainSpec, RankContext], Extension | None], ...] = (teacher_of,)
 """What takes part in each step, in this order; each returns None where the spec does not ask for it."""
 
 

@@ -46,17 +46,21 @@ class WholePasses:
     def _pass(self, batch: Batch) -> torch.Tensor:
         timer = self._assembly.timer
         timer.begin()
-        loss = self._loss(batch, share=self._count)
+        loss = self.training_loss(batch) / self._count
         timer.end("forward_time_s")
         loss.backward()  # type: ignore[no-untyped-call]
         timer.end_backward()
         return loss.detach()
 
-    def _loss(self, batch: Batch, share: int = 1) -> torch.Tensor:
+    def training_loss(self, batch: Batch) -> torch.Tensor:
+        """Return what is minimised: the mean loss of a batch, a scalar."""
+        return self._loss(batch)
+
+    def _loss(self, batch: Batch) -> torch.Tensor:
         assembly = self._assembly
         with autocast(assembly):
             logits_BCV = self._logits(batch.inputs_BC)
-            return (assembly.loss or token_loss)(logits_BCV, batch.targets_BC) / share
+            return (assembly.loss or token_loss)(logits_BCV, batch.targets_BC)
 
 
 def autocast(assembly: Assembly) -> torch.autocast:

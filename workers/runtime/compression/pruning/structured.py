@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from workers.contract.compression.pruning import StructuredSpec
-from workers.runtime.compression.architecture import LlamaBlock, NamedLinear, find_blocks, replace_module, stored_bytes
+from workers.runtime.compression.architecture import LlamaBlock, NamedLinear, find_blocks, keep_blocks, stored_bytes
 from workers.runtime.compression.registry import register
 from workers.runtime.compression.session import Session
 from workers.runtime.compression.statistics import InputStatistics, output_error, weight_error
@@ -46,16 +46,7 @@ def _remove_blocks(session: Session, count: int) -> None:
         module = blocks[index].module
         nothing = torch.zeros(1, 1)
         session.report(blocks[index].name, nn.Identity(), nothing, stored_bytes(module), error=1.0)
-    kept = nn.ModuleList(block.module for index, block in enumerate(blocks) if index not in gone)
-    replace_module(session.model, blocks[0].name.rpartition(".")[0], kept)
-    for index, kept_block in enumerate(kept):
-        for module in kept_block.modules():
-            if hasattr(module, "layer_idx"):
-                module.layer_idx = index  # type: ignore[assignment]  # the place in the cache of keys and values
-    config = session.model.config
-    config.num_hidden_layers = len(kept)
-    if getattr(config, "layer_types", None):
-        config.layer_types = [kind for index, kind in enumerate(config.layer_types) if index not in gone]
+    keep_blocks(session.model, [index for index in range(len(blocks)) if index not in gone])
 
 
 def _narrow(session: Session, spec: StructuredSpec) -> None:
