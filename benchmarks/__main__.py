@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.results import machine
 
-BENCHMARKS = ("footprint", "start_latency", "recovery", "training", "ingest", "charts", "jobs_list")
+BENCHMARKS = ("footprint", "start_latency", "recovery", "training", "ingest", "charts", "jobs_list", "compression")
 _PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 _START, _END = "<!-- {name}: start -->", "<!-- {name}: end -->"
 
