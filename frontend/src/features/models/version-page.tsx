@@ -14,6 +14,7 @@ import { formatBytes, formatCount, formatNumber, humanize, toNumber } from "@/li
 import { modelVersionQuery, versionArchiveUrl } from "@/lib/queries/models";
 import { useRequiredParam } from "@/lib/use-required-param";
 import { TryIt } from "./try-it";
+import { VersionExports } from "./version-exports";
 import { VersionFiles } from "./version-files";
 import { VersionLineage } from "./version-lineage";
 
@@ -48,6 +49,7 @@ export default function VersionPage() {
         </Stack>
         <Stack gap="md">
           <VersionFiles version={version} />
+          <VersionExports version={version} />
           {version.card && (
             <Panel title="Model card" testId="model-card">
               <Suspense fallback={<RowsSkeleton />}>

@@ -11,6 +11,8 @@ export interface JobFilter {
   search?: string;
   /** The model version that the job made. */
   output_version?: string;
+  /** The model version that the job starts from. */
+  input_version?: string;
   ordering?: string;
   cursor?: string;
   page_size?: number;
