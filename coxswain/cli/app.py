@@ -5,7 +5,7 @@ import sys
 import typer
 
 from coxswain import __version__
-from coxswain.cli import datasets, jobs, lifecycle, login, models, output, secrets, stack, worker
+from coxswain.cli import datasets, failures, jobs, lifecycle, login, models, nodes, output, secrets, stack, worker
 
 app = typer.Typer(
     name="cox",
@@ -23,6 +23,7 @@ app.add_typer(jobs.app, name="job")
 app.add_typer(datasets.app, name="dataset")
 lifecycle.add_commands(models.app)
 app.add_typer(models.app, name="model")
+app.add_typer(nodes.app, name="node")
 app.add_typer(secrets.app, name="secret")
 app.add_typer(worker.app, name="worker")
 
@@ -36,32 +37,19 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 
 def main() -> None:
     """Run `cox`; errors that are meant for a person are printed without a traceback."""
-    from coxswain.stack.errors import StackError
-
     try:
         app()
-    except StackError as error:
-        output.print_error(str(error))
-        sys.exit(output.EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(output.EXIT_INTERRUPTED)
+    except BrokenPipeError:  # whoever read has seen enough: `cox job logs 3 | head`
+        sys.stderr.close()
+        sys.exit(output.EXIT_FAILED)
     except Exception as error:
-        code = _exit_code(error)
+        code = failures.exit_code(error)
         if code is None:
             raise
-        output.print_error(str(error))
+        failures.print_failure(error, code, as_json="--json" in sys.argv)
         sys.exit(code)
-
-
-def _exit_code(error: Exception) -> int | None:
-    """The exit code of a client error; None for anything unexpected. Imports the client only when something failed."""
-    from coxswain.client.errors import CoxswainError, JobDidNotSucceed, Unreachable
-
-    if isinstance(error, Unreachable):
-        return output.EXIT_UNREACHABLE
-    if isinstance(error, JobDidNotSucceed):
-        return output.EXIT_JOB_FAILED
-    return output.EXIT_FAILED if isinstance(error, CoxswainError) else None
 
 
 if __name__ == "__main__":

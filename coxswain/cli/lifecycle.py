@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coxswain.cli.jobs import Project, open_client, watch_to_end
+from coxswain.cli.connection import Project, open_client
+from coxswain.cli.jobs import watch_to_end
 from coxswain.cli.output import EXIT_FAILED, JsonFlag, print_json, print_lines, print_table, show
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ def evaluate(
     spec = {"kind": "evaluate", "model": version, **{key: value for key, value in named.items() if value is not None}}
     with open_client(project) as client:
         job = client.jobs.submit(spec, name=f"evaluate {version}", pool=pool)
-        watch_to_end(client, job, is_silent=as_json)
+        if as_json:
+            client.jobs.wait(job.id)
+        else:
+            watch_to_end(client, job)
         found = [each for each in client.lifecycle.evaluations(version) if (each.model_extra or {})["job"] == job.id]
     show(
         found,

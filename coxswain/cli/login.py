@@ -2,13 +2,23 @@
 
 import os
 import platform
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from coxswain.cli.output import print_lines
+from coxswain.cli.output import JsonFlag, print_json, print_lines
 
 _DEFAULT_URL = "http://127.0.0.1:8700"
+
+
+class TokenScope(StrEnum):
+    """Each allows what the one before allows, and more; none more than its owner may."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
 
 
 def login(
@@ -21,8 +31,10 @@ def login(
     ] = None,
     username: Annotated[str | None, typer.Option(help="User name, to create a token with.")] = None,
     password_file: Annotated[
-        str | None, typer.Option(help="A file with the password; it is asked for without one.")
+        Path | None, typer.Option(help="A file with the password; it is asked for without one.")
     ] = None,
+    scope: Annotated[TokenScope, typer.Option(help="What the new token allows.")] = TokenScope.WRITE,
+    as_json: JsonFlag = False,
 ) -> None:
     """Store the address and a token in ~/.config/coxswain; COX_URL and COX_TOKEN override them."""
     from coxswain.client import Client
@@ -31,15 +43,15 @@ def login(
 
     if token is None:
         username = username or typer.prompt("User name")
-        if password_file:
-            with open(password_file) as stream:  # noqa: PTH123 (a plain read)
-                password = stream.read().strip()
-        else:
-            password = typer.prompt("Password", hide_input=True)
-        token = create_token(url, username=username, password=password, name=f"cox on {platform.node()}")
+        password = password_file.read_text().strip() if password_file else typer.prompt("Password", hide_input=True)
+        name = f"cox on {platform.node()}"
+        token = create_token(url, username=username, password=password, name=name, scopes=(scope.value,))
     with Client(url, token) as client:
         projects = client.projects()
     path = save_credentials(Credentials(url, token))
+    if as_json:
+        print_json({"url": url, "projects": [project.name for project in projects], "stored_in": str(path)})
+        return
     print_lines(f"Signed in to {url} ({len(projects)} projects visible); the token is in {path}")
     if os.environ.get("COX_URL") or os.environ.get("COX_TOKEN"):
         print_lines("COX_URL or COX_TOKEN is set and will be used instead of it.")

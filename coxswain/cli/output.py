@@ -1,12 +1,12 @@
-"""What the commands print: tables for people, JSON for programs, errors on stderr with an exit code.
+"""What the commands print: tables for people, JSON for programs (errors too), errors on stderr with an exit code.
 
 Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 a job that was watched ended otherwise than succeeded;
-4 no answer from the control plane; 5 no stack runs; 130 interrupted.
+4 no answer from the control plane; 5 no stack runs; 6 not there, or not yours to see or do; 130 interrupted.
 """
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +15,7 @@ EXIT_FAILED = 1
 EXIT_JOB_FAILED = 3
 EXIT_UNREACHABLE = 4
 EXIT_NOT_RUNNING = 5
+EXIT_NOT_FOUND = 6
 EXIT_INTERRUPTED = 130
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -28,6 +29,20 @@ def print_json(value: object) -> None:
 def print_lines(text: str) -> None:
     """Write text to stdout as it is: no markup is interpreted in it."""
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+def print_json_line(value: object) -> None:
+    """Write one JSON document on one line, at once: what follows a job is read as it comes."""
+    sys.stdout.write(json.dumps(value, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def print_item(item: Any, *, as_json: bool, facts: Mapping[str, object]) -> None:
+    """Print one client model as JSON, or the named facts of it that there are."""
+    if as_json:
+        print_json(item.model_dump(mode="json"))
+    else:
+        print_table(("", ""), [(name, value) for name, value in facts.items() if value is not None and value != ""])
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

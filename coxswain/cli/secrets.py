@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from coxswain.cli.jobs import Project, open_client
+from coxswain.cli.completion import secret_names
+from coxswain.cli.connection import Project, open_client
 from coxswain.cli.output import JsonFlag, print_json, print_lines, show
 
 app = typer.Typer(help="Secrets of a project.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Name of the secret.")]
+Name = Annotated[str, typer.Argument(help="Name of the secret.", autocompletion=secret_names)]
 
 
 @app.command("set")
@@ -42,11 +43,14 @@ def list_secrets(project: Project = None, as_json: JsonFlag = False) -> None:
 
 
 @app.command()
-def delete(name: Name, project: Project = None) -> None:
+def delete(name: Name, project: Project = None, as_json: JsonFlag = False) -> None:
     """Delete a secret with its value."""
     with open_client(project) as client:
         client.secrets.delete(name)
-    print_lines(f"{name} is deleted")
+    if as_json:
+        print_json({"deleted": name})
+    else:
+        print_lines(f"{name} is deleted")
 
 
 def _read_value() -> str:

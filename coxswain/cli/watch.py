@@ -1,6 +1,5 @@
 """Following a job in the terminal: a progress bar and one line per reporting step."""
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -41,9 +40,9 @@ class _Screen:
         self.console.print(text, markup=False, highlight=False)
 
 
-def watch_job(client: "Client", job: "Job", console: Console | None = None) -> "Job":
+def watch_job(client: "Client", job: "Job", console: Console) -> "Job":
     """Print what happens to ``job`` until it has ended; answer it as it is then."""
-    screen = _Screen(console or Console(file=sys.stdout))
+    screen = _Screen(console)
     last_state = job.state
     screen.line(f"{job.name} #{job.number}: {job.state}")
     with screen.progress:

@@ -20,7 +20,7 @@ class Datasets:
         self._transport = transport
         self._default_project = default_project
 
-    def list(self, *, limit: int = 50, **filters: str) -> builtins.list[Dataset]:
+    def list(self, *, limit: int | None = 50, **filters: str) -> builtins.list[Dataset]:
         """List datasets, newest first."""
         return [Dataset.model_validate(item) for item in self._transport.pages("datasets", limit=limit, **filters)]
 
@@ -33,7 +33,7 @@ class Datasets:
     def create(
         self,
         name: str,
-        paths: Iterable[Path] | None = None,
+        paths: Iterable[Path | str] | None = None,
         *,
         files: builtins.list[LocalFile] | None = None,
         project: str | None = None,

@@ -1,6 +1,7 @@
 """What can go wrong when talking to a control plane, in words for a person."""
 
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,23 @@ class ApiError(CoxswainError):
     request_id: str = ""
     errors: tuple[FieldError, ...] = field(default_factory=tuple)
 
+    @property
+    def is_not_found(self) -> bool:
+        """There is no such thing, or the caller may not see it."""
+        return self.status == HTTPStatus.NOT_FOUND
+
     def __str__(self) -> str:
         lines = [f"{self.title}: {self.detail}" if self.detail and self.detail != self.title else self.title]
         lines += [f"  {error.field}: {error.message}" if error.field else f"  {error.message}" for error in self.errors]
         if self.remedy:
             lines.append(f"  {self.remedy}")
+        if self.request_id:
+            lines.append(f"  Request id: {self.request_id}")
         return "\n".join(lines)
+
+
+class NotFound(CoxswainError):  # noqa: N818 (reads as what happened)
+    """What a person named is not there, or they may not see it."""
 
 
 class JobDidNotSucceed(CoxswainError):  # noqa: N818 (reads as what happened)

@@ -13,54 +13,6 @@ class Resource(BaseModel):
     id: str
 
 
-class Progress(BaseModel):
-    """How far a job is."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    step: int = 0
-    total_steps: int = 0
-    phase: str = ""
-    phase_progress: float | None = None
-
-
-FINAL_STATES = frozenset({"succeeded", "failed", "error", "cancelled"})
-
-
-class Job(Resource):
-    """One job."""
-
-    number: int
-    name: str
-    kind: str
-    state: str
-    state_reason: str = ""
-    priority: int = 0
-    progress: Progress = Progress()
-    eta_s: float | None = None
-    spec: dict[str, Any] = {}
-    result: dict[str, Any] | None = None
-    latest: dict[str, Any] | None = None
-    output_version: Any = None
-    created_at: str = ""
-    started_at: str | None = None
-    ended_at: str | None = None
-    seq: int = 0
-
-    @property
-    def is_final(self) -> bool:
-        """The job will not change any more."""
-        return self.state in FINAL_STATES
-
-    @property
-    def output_version_name(self) -> str | None:
-        """Name of the model version it made, such as ``tiny_v3``."""
-        if isinstance(self.output_version, dict):
-            name = self.output_version.get("name")
-            return str(name) if name else None
-        return str(self.output_version) if self.output_version else None
-
-
 class Project(Resource):
     """One project."""
 
@@ -91,6 +43,9 @@ class DatasetVersion(Resource):
     error: str = ""
     progress: float = 0.0
     digest: str = ""
+    num_files: int = 0
+    size_bytes: int = 0
+    created_at: str = ""
     statistics: dict[str, Any] | None = None
 
 
@@ -120,6 +75,9 @@ class ModelVersion(Resource):
     stage: str = ""
     num_parameters: int = 0
     metrics: dict[str, Any] = {}
+    parent: str | None = None
+    dataset_version: str | None = None
+    created_at: str = ""
     files: tuple[FileEntry, ...] = ()
 
 
@@ -188,6 +146,67 @@ class Comparison(BaseModel):
 
     columns: tuple[dict[str, Any], ...] = ()
     rows: tuple[dict[str, Any], ...] = ()
+class Slot(Resource):
+    """One GPU, or one share of a node's cores, and what runs on it."""
+
+    index: int
+    kind: str
+    name: str = ""
+    memory_bytes: int = 0
+    is_free: bool = True
+    job: str | None = None
+    job_name: str = ""
+
+
+class Node(Resource):
+    """One machine of the cluster."""
+
+    name: str
+    pool: str
+    address: str = ""
+    is_alive: bool = False
+    is_draining: bool = False
+    last_seen_at: str | None = None
+    num_slots: int = 0
+    free_slots: int = 0
+    devices: tuple[Slot, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """``up``, ``draining`` or ``down``."""
+        if not self.is_alive:
+            return "down"
+        return "draining" if self.is_draining else "up"
+
+
+class Curve(BaseModel):
+    """One metric over the steps of a job, all attempts joined; columns of one length, as a data frame takes them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    steps: tuple[int, ...] = ()
+    values: tuple[float, ...] = ()
+
+    @property
+    def last(self) -> float | None:
+        """The newest value."""
+        return self.values[-1] if self.values else None
+
+
+class LogPage(BaseModel):
+    """Bytes ``start`` to ``stop`` of what a rank wrote in one attempt, as text."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    attempt: int
+    rank: int
+    stream: str
+    start: int
+    stop: int
+    text: str
+    size_bytes: int = 0
+    is_complete: bool = False
+    seq: int = 0
 
 
 class StreamBatch(BaseModel):

@@ -23,7 +23,7 @@ class Models:
         """Read one version by its id or its name (``tiny_v3``)."""
         return ModelVersion.model_validate(self._transport.get(f"model-versions/{version}"))
 
-    def download(self, version: str, folder: Path, *, on_bytes: OnBytes | None = None) -> builtins.list[Path]:
+    def download(self, version: str, folder: Path | str, *, on_bytes: OnBytes | None = None) -> builtins.list[Path]:
         """Write all files of a version below ``folder``, each under its final name only once its digest is right.
 
         Raises:
@@ -31,6 +31,8 @@ class Models:
         """
         found = self.get(version)
         return [
-            download_file(self._transport, f"model-versions/{found.id}/files/{entry.path}", entry, folder, on_bytes)
+            download_file(
+                self._transport, f"model-versions/{found.id}/files/{entry.path}", entry, Path(folder), on_bytes
+            )
             for entry in found.files
         ]

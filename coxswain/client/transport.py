@@ -25,8 +25,9 @@ class Transport:
     carries an idempotency key.
     """
 
-    def __init__(self, url: str, token: str | None, *, timeout_s: float = 30.0) -> None:
+    def __init__(self, url: str, token: str | None, *, timeout_s: float = 30.0, num_tries: int = _NUM_TRIES) -> None:
         self.url = url.rstrip("/")
+        self._num_tries = num_tries
         headers = {"Accept": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -92,25 +93,27 @@ class Transport:
             cursor = httpx.URL(following).params["cursor"] if "cursor=" in following else following
 
     def download(self, path: str) -> Iterator[bytes]:
-        """Yield the bytes of a file as they arrive.
+        """Yield the bytes of a file as they arrive, from wherever the control plane sends the caller for them.
+
+        The token stays with the control plane: httpx leaves it out of requests to another host.
 
         Raises:
             ApiError: the answer is a refusal.
             Unreachable: the connection failed.
         """
         try:
-            with self._client.stream("GET", path, headers={"Accept": "*/*"}) as response:
+            with self._client.stream("GET", path, headers={"Accept": "*/*"}, follow_redirects=True) as response:
                 if response.is_error:
                     response.read()
                     raise problem_of(response)
                 yield from response.iter_bytes()
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.TooManyRedirects) as error:
             raise Unreachable(str(error) or type(error).__name__, url=self.url) from error
 
     def _send(self, request: httpx.Request, *, may_repeat: bool) -> httpx.Response:
         wait_s = _FIRST_WAIT_S
-        for try_number in range(1, _NUM_TRIES + 1):
-            is_last = try_number == _NUM_TRIES or not may_repeat
+        for try_number in range(1, self._num_tries + 1):
+            is_last = try_number == self._num_tries or not may_repeat
             try:
                 response = self._client.send(request)
             except httpx.TransportError as error:

@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from apps.projects.models import Project
 from coxswain.cli import app as cli
 from coxswain.cli import output
 from coxswain.client import Client
+from coxswain.client.session import create_token
 from coxswain.client.settings import credentials_path
 from tests.apps.lifecycle.conftest import version_of
 from tests.apps.jobs.simulation import FakeAgent, run_pass
@@ -123,6 +126,91 @@ def test_refused_spec_names_field_and_remedy(cox: Cox, client: Client, tmp_path:
     spec.write_text(json.dumps(train_spec(step=3)))
     assert cox("job", "submit", str(spec)) == output.EXIT_FAILED
     assert "step" in cox.stderr
+    assert "Request id: " in cox.stderr
+    assert cox("job", "submit", str(spec), "--json") == output.EXIT_FAILED
+    refusal = json.loads(cox.stderr.splitlines()[-1])
+    assert refusal["exit_code"] == output.EXIT_FAILED
+    assert any("step" in error["field"] for error in refusal["errors"])
+    assert refusal["request_id"]
+    assert refusal["remedy"]
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_job_is_edited_and_run_again_and_a_refused_edit_is_kept(
+    cox: Cox, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(client, tmp_path)
+    job = client.jobs.submit(train_spec(), name="tiny", slots_per_node=2)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+
+    monkeypatch.setenv("EDITOR", "true")
+    assert cox("job", "rerun", "tiny", "--edit") == output.EXIT_FAILED
+    assert "Nothing was changed" in cox.stderr
+
+    monkeypatch.setenv("EDITOR", "sed -i s/steps:.10$/steps:\\ 0/")
+    assert cox("job", "rerun", str(job.number), "--edit") == output.EXIT_FAILED
+    (kept,) = tmp_path.glob("cox-*.yaml")
+    assert str(kept) in cox.stderr
+    assert "steps" in cox.stderr
+    assert "\n# " in kept.read_text()  # what was wrong is told in the file too
+    assert yaml.safe_load(kept.read_text())["spec"]["steps"] == 0
+    kept.unlink()
+
+    monkeypatch.setenv("EDITOR", "sed -i s/steps:.10$/steps:\\ 20/")
+    assert cox("job", "rerun", job.id, "--edit", "--json") == 0
+    again = json.loads(cox.stdout)
+    assert (again["spec"]["steps"], again["resources"]["slots_per_node"]) == (20, 2)
+    assert not list(tmp_path.glob("cox-*.yaml"))
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_name_of_several_jobs_is_not_guessed(cox: Cox, client: Client, tmp_path: Path) -> None:
+    make_dataset(client, tmp_path)
+    jobs = [client.jobs.submit(train_spec(), name="tiny") for _ in range(2)]
+    assert cox("job", "cancel", "tiny") == output.EXIT_NOT_FOUND
+    assert all(f"#{job.number}" in cox.stderr for job in jobs)
+    assert cox("job", "show", "absent") == output.EXIT_NOT_FOUND
+
+
+def test_nodes_are_drained_by_an_administrator_alone(
+    cox: Cox, signed_in: None, user: User, live_server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cox("node", "list", "--json") == 0
+    assert [(node["name"], node["num_slots"]) for node in json.loads(cox.stdout)] == [("n1", 2)]
+    assert cox("node", "drain", "n1") == output.EXIT_NOT_FOUND  # not theirs to do
+    assert cox("node", "show", "n2") == output.EXIT_NOT_FOUND
+
+    User.objects.filter(pk=user.pk).update(is_superuser=True)
+    name = user.get_username()
+    monkeypatch.setenv(
+        "COX_TOKEN", create_token(live_server.url, username=name, password=PASSWORD, name="a", scopes=("admin",))
+    )
+    assert cox("node", "drain", "n1") == 0, cox.stderr
+    assert "draining" in cox.stdout
+    assert cox("node", "undrain", "n1", "--json") == 0
+    assert json.loads(cox.stdout)["is_draining"] is False
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_shell_completes_what_the_server_knows(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_dataset(client, tmp_path)
+    job = client.jobs.submit(train_spec(), name="tiny")
+
+    def complete(*words: str) -> str:
+        """What the entry point says when the shell asks."""
+        environment = os.environ | {
+            "_COX_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(["cox", *words]), "COMP_CWORD": str(len(words)),
+        }  # fmt: skip
+        command = [Path(sys.executable).parent / "cox"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+
+    assert complete("job", "cancel", "ti").split() == ["tiny"]
+    assert str(job.number) in complete("job", "show", str(job.number)[0]).split()
+    assert complete("dataset", "show", "c").split() == ["corpus"]
+    assert complete("node", "drain", "n").split() == ["n1"]
+    monkeypatch.setenv("COX_URL", "http://127.0.0.1:9")
+    assert complete("job", "cancel", "ti").split() == []
 
 
 @pytest.mark.parametrize("content", ["- a list", "just words", "steps: 3", "a: [1, 2"])
@@ -137,7 +225,7 @@ def test_file_that_is_no_spec_is_refused_before_it_is_sent(cox: Cox, tmp_path: P
 def test_model_that_is_not_there_is_not_found(cox: Cox, tmp_path: Path) -> None:
     assert cox("model", "list", "--json") == 0
     assert json.loads(cox.stdout) == []
-    assert cox("model", "download", "tiny_v1", "-o", str(tmp_path / "out")) == output.EXIT_FAILED
+    assert cox("model", "download", "tiny_v1", "-o", str(tmp_path / "out")) == output.EXIT_NOT_FOUND
     assert not (tmp_path / "out").exists()
 
 
@@ -182,7 +270,7 @@ def test_secret_comes_from_stdin_and_is_listed_without_its_value(
     assert cox("secret", "set", "token") == output.EXIT_FAILED
     assert "at least 8 characters" in cox.stderr
     assert cox("secret", "delete", "token") == 0
-    assert cox("secret", "delete", "token") == output.EXIT_FAILED
+    assert cox("secret", "delete", "token") == output.EXIT_NOT_FOUND
 
 
 @pytest.mark.usefixtures("signed_in")

@@ -1,14 +1,19 @@
 """The client against a real server over HTTP."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from pytest_django.live_server_helper import LiveServer
 
 from apps.accounts.models import User
 from apps.datasets.models import DatasetVersion, VersionState
-from coxswain.client import ApiError, Client, CoxswainError, Unreachable
+from coxswain.client import ApiError, Client, CoxswainError, JobDidNotSucceed, Unreachable
 from coxswain.client.session import create_token
+from coxswain.client.transport import Transport
 
 TEXT = "def greet(name):\n    return name\n" * 50
 
@@ -136,3 +141,75 @@ def test_lists_are_read_page_by_page(client: Client, tmp_path: Path) -> None:
     paged = list(client._transport.pages("jobs", page_size=2))
     assert [item["name"] for item in paged] == names[::-1]
     assert len(client.jobs.list(limit=3)) == 3
+
+
+def test_job_in_hand_has_the_verbs_and_shows_itself_in_a_notebook(client: Client, tmp_path: Path) -> None:
+    make_dataset(client, tmp_path)
+    job = client.jobs.submit(train_spec(), name="<tiny>")
+    assert job.logs() == ""
+    assert job.metrics() == {}
+    assert job.metrics("loss")["loss"].last is None
+    assert job.url.endswith(f"/jobs/{job.id}")
+    assert "&lt;tiny&gt;" in job._repr_html_()
+    assert job.rerun(spec=train_spec(steps=7)).spec["steps"] == 7
+    assert job.cancel().is_final
+    assert not job.is_final  # what was read stays as it was
+    assert job.refresh().is_final
+    with pytest.raises(JobDidNotSucceed, match="cancelled"):
+        job.wait()
+
+
+def test_progress_line_is_written_where_somebody_looks(
+    client: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_dataset(client, tmp_path)
+    job = client.jobs.submit(train_spec(), name="tiny")
+    with pytest.raises(TimeoutError):
+        job.wait(timeout_s=0.1, progress=True)
+    assert f"\rtiny #{job.number}: queued" in capsys.readouterr().err
+
+
+def test_download_follows_to_another_host_and_leaves_the_token_behind(tmp_path: Path) -> None:
+    content, seen = b"weights", list[str | None]()
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        """Object storage that was named by a presigned address."""
+
+        def do_GET(self) -> None:
+            seen.append(self.headers.get("Authorization"))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *arguments: object) -> None:
+            """Say nothing."""
+
+    class ControlPlane(Elsewhere):
+        """Answers a download by where the bytes are."""
+
+        def do_GET(self) -> None:
+            seen.append(self.headers.get("Authorization"))
+            self.send_response(302)
+            self.send_header("Location", f"http://localhost:{elsewhere.server_port}/bytes")
+            self.end_headers()
+
+    elsewhere, server = (HTTPServer(("127.0.0.1", 0), handler) for handler in (Elsewhere, ControlPlane))
+    with serving(elsewhere), serving(server):
+        transport = Transport(f"http://127.0.0.1:{server.server_port}", "cox_secret")
+        assert b"".join(transport.download("model-versions/1/files/model.safetensors")) == content
+        transport.close()
+    assert seen == ["Bearer cox_secret", None]
+
+
+@contextmanager
+def serving(server: HTTPServer) -> Iterator[None]:
+    """Answer requests in a thread."""
+    thread = Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
