@@ -251,6 +251,15 @@ def test_status_of_no_stack_says_so_by_its_exit_code(cox: Cox, tmp_path: Path) -
     assert json.loads(cox.stdout)["running"] is False
 
 
+def test_doctor_tells_what_is_wrong_by_its_exit_code(cox: Cox) -> None:
+    arguments = ("--server", "http://127.0.0.1:9", "--address", "198.51.100.7")  # nobody has it: no ranks are started
+    assert cox("worker", "doctor", *arguments, "--json") == output.EXIT_FAILED
+    found = {finding["check"]: finding["status"] for finding in json.loads(cox.stdout)}
+    assert (found["server"], found["address"], found["collectives"]) == ("failed", "failed", "skipped")
+    assert cox("worker", "doctor", *arguments) == output.EXIT_FAILED
+    assert "-> check the address" in cox.stdout
+
+
 def test_entry_point_is_installed() -> None:
     done = subprocess.run(
         [Path(sys.executable).parent / "cox", "--version"], capture_output=True, text=True, check=True
