@@ -33,6 +33,9 @@ def login(
     password_file: Annotated[
         Path | None, typer.Option(help="A file with the password; it is asked for without one.")
     ] = None,
+    stack: Annotated[
+        bool, typer.Option("--stack", help="Sign in to the stack that runs on this machine, as its first user.")
+    ] = False,
     scope: Annotated[TokenScope, typer.Option(help="What the new token allows.")] = TokenScope.WRITE,
     as_json: JsonFlag = False,
 ) -> None:
@@ -41,6 +44,8 @@ def login(
     from coxswain.client.session import create_token
     from coxswain.client.settings import Credentials, save_credentials
 
+    if stack:
+        url, username, password_file = _stack_credentials()
     if token is None:
         username = username or typer.prompt("User name")
         password = password_file.read_text().strip() if password_file else typer.prompt("Password", hide_input=True)
@@ -55,3 +60,23 @@ def login(
     print_lines(f"Signed in to {url} ({len(projects)} projects visible); the token is in {path}")
     if os.environ.get("COX_URL") or os.environ.get("COX_TOKEN"):
         print_lines("COX_URL or COX_TOKEN is set and will be used instead of it.")
+
+
+def _stack_credentials() -> tuple[str, str, Path]:
+    """Address, first user and password file of this machine's stack.
+
+    Raises:
+        StackError: none runs on the data directory.
+    """
+    from coxswain.stack.errors import StackError
+    from coxswain.stack.paths import StackPaths, default_data_dir
+    from coxswain.stack.plan import ADMIN_USERNAME
+    from coxswain.stack.secrets import load_secrets
+    from coxswain.stack.state import is_running, load_state
+
+    paths = StackPaths(default_data_dir())
+    if not is_running(paths):
+        raise StackError(
+            f"No stack runs on {paths.root}: start it with `cox up`, or set COX_DATA_DIR to where one does"
+        )
+    return load_state(paths.state).url, ADMIN_USERNAME, load_secrets(paths.secrets).admin_password_file

@@ -1,5 +1,6 @@
-"""`cox up`, `cox down`, `cox status`: the embedded stack of this machine."""
+"""`cox up`, `cox down`, `cox status`, `cox exec`: the embedded stack of this machine."""
 
+import os
 import subprocess
 import sys
 import time
@@ -38,6 +39,9 @@ def up(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.", envvar="COX_HOST")] = "127.0.0.1",
     detach: Annotated[bool, typer.Option("--detach", help="Return once the stack is ready; it runs on.")] = False,
+    services_only: Annotated[
+        bool, typer.Option("--services-only", help="Database and broker alone, to restore a backup into.")
+    ] = False,
     no_agent: Annotated[bool, typer.Option("--no-agent", help="Start no agent on this machine.")] = False,
     slots: Annotated[
         int | None, typer.Option(help="Slots of the agent. Default: one per GPU, else one per CPU core.", min=1)
@@ -53,8 +57,10 @@ def up(
     if detach:
         _start_detached(StackPaths(root))
         return
-    options = StackOptions(root, port=port, host=host, with_agent=not no_agent, slots=slots, device=device)
-    run_stack(options, echo=True, on_ready=_announce)
+    options = StackOptions(
+        root, port=port, host=host, with_servers=not services_only, with_agent=not no_agent, slots=slots, device=device
+    )
+    run_stack(options, echo=True, on_ready=_announce_services if services_only else _announce)
 
 
 def down(data_dir: DataDir = None) -> None:
@@ -91,6 +97,24 @@ def status(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
         raise typer.Exit(EXIT_NOT_RUNNING)
 
 
+def execute(
+    command: Annotated[list[str], typer.Argument(help="The command and its arguments.", show_default=False)],
+    data_dir: DataDir = None,
+) -> None:
+    """Run a command in the servers' environment: `cox exec python -m django ...`, `cox exec pg_dump ...`.
+
+    The programs of Postgres are those of the server's version, and PGHOST and its like name the database.
+    """
+    from coxswain.stack.errors import StackError
+    from coxswain.stack.running import running_environment
+
+    environment = running_environment(_paths(data_dir))
+    try:
+        os.execvpe(command[0], command, environment)  # noqa: S606 (the command takes this process' place)
+    except OSError as error:
+        raise StackError(f"{command[0]} cannot be run: {error.strerror}") from error
+
+
 def _paths(data_dir: Path | None) -> "StackPaths":
     from coxswain.stack.paths import StackPaths, default_data_dir
 
@@ -103,6 +127,10 @@ def _announce(ready: "ReadyStack") -> None:
         print_lines(f"Sign in as {ready.username} with the password {ready.secrets.admin_password}\n")
     else:
         print_lines(f"Sign in as {ready.username}; the password is in {ready.secrets.admin_password_file}\n")
+
+
+def _announce_services(_ready: "ReadyStack") -> None:
+    print_lines("Database and broker run; `cox exec psql` reaches the one.")
 
 
 def _start_detached(paths: "StackPaths") -> None:
@@ -130,7 +158,8 @@ def _start_detached(paths: "StackPaths") -> None:
     while process.poll() is None and time.monotonic() < deadline:
         state = load_state(paths.state)
         if state.is_ready and is_running(paths) and state.supervisor and state.supervisor.pid == process.pid:
-            _announce(ready_stack(state.url, load_secrets(paths.secrets)))
+            announce = _announce_services if "--services-only" in arguments else _announce
+            announce(ready_stack(state.url, load_secrets(paths.secrets)))
             return
         time.sleep(0.1)
     process.terminate()

@@ -36,6 +36,8 @@ class StackOptions:
     port: int | None = None
     """None: the port used last time, else the default one."""
     host: str = LOOPBACK
+    with_servers: bool = True
+    """False: the services alone, to restore a backup into; their data is left as it is."""
     with_agent: bool = True
     slots: int | None = None
     """None: one per GPU, or per CPU core where there is none."""
@@ -49,7 +51,7 @@ class Plan:
     services: tuple[ProcessSpec, ...]
     """Started first, each waited for."""
     setup: tuple[str, ...]
-    """A command that must succeed before the servers start."""
+    """A command that must succeed before the servers start; empty where none start."""
     servers: tuple[ProcessSpec, ...]
     """Started together, then waited for in order."""
     agent: ProcessSpec | None
@@ -148,12 +150,16 @@ def build_plan(
     )  # fmt: skip
     return Plan(
         services=tuple(services),
-        setup=tuple(setup),
-        servers=_servers(options, paths, env, port=port, probe_url=probe_url),
-        agent=_agent(options, paths, secrets, env, server=probe_url) if options.with_agent else None,
+        setup=tuple(setup) if options.with_servers else (),
+        servers=_servers(options, paths, env, port=port, probe_url=probe_url) if options.with_servers else (),
+        agent=_agent(options, paths, secrets, env, server=probe_url) if _has_agent(options) else None,
         env=env,
         url=env["COX_PUBLIC_URL"],
     )
+
+
+def _has_agent(options: StackOptions) -> bool:
+    return options.with_servers and options.with_agent
 
 
 def _python(module: str, *arguments: object) -> list[str]:

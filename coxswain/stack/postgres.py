@@ -127,6 +127,14 @@ class PostgresServer:
         """Whom the server runs as; None for the current user."""
         return self._account
 
+    def programs_dir(self) -> Path:
+        """Where the programs of the data directory's version lie: the server's own, pg_dump, psql.
+
+        Raises:
+            StackError: none of that version is installed.
+        """
+        return find_binaries(self._recorded_major()).bin_dir
+
     def prepare(self) -> None:
         """Make the data directory ready: create it on first use, clear what a killed server left.
 

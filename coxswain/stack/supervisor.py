@@ -74,7 +74,8 @@ class Supervisor:
 
     def _start_all(self) -> None:
         self._start_group(self._plan.services)
-        self._run_setup()
+        if self._plan.setup:
+            self._run_setup()
         self._start_group(self._plan.servers)
         if self._plan.agent:
             self._start_group((self._plan.agent,))
