@@ -1,120 +1,138 @@
-/** Ctrl-K: jobs, models, datasets, pages and actions, by the first letters of what they are called. */
-import { useMantineColorScheme } from "@mantine/core";
-import { useDebouncedValue } from "@mantine/hooks";
-import { Spotlight } from "@mantine/spotlight";
-import "@mantine/spotlight/styles.css";
-import { IconBox, IconDatabase, IconListDetails, IconMoon, IconPlus, IconSun, type Icon } from "@tabler/icons-react";
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { useState } from "react";
-import { useNavigate } from "react-router";
-import { JOB_STATES } from "@/lib/job-state";
-import { datasetsQuery } from "@/lib/queries/datasets";
-import { jobsQuery } from "@/lib/queries/jobs";
-import { modelsQuery } from "@/lib/queries/models";
-import { paletteStore } from "./palette-store";
-import { PAGES } from "./pages";
+/** Ctrl-K: jobs, models, datasets, pages and actions, by a part of what they are called. */
+import { Combobox, Group, Modal, Text, TextInput, useCombobox } from "@mantine/core";
+import { IconSearch } from "@tabler/icons-react";
+import { useEffect, useState, type KeyboardEvent } from "react";
+import classes from "./command-palette.module.css";
+import { usePaletteEntries } from "./palette-entries";
 
-interface Entry {
-  id: string;
-  label: string;
-  hint: string;
-  icon: Icon;
-  run: () => void;
+const LIST_ID = "palette-list";
+const optionId = (id: string) => `palette-option-${id}`;
+
+interface Props {
+  opened: boolean;
+  onClose: () => void;
 }
 
-interface EntryGroup {
-  label: string;
-  entries: Entry[];
-}
-
-const MOST = 6;
-
-const holds = (text: string, query: string): boolean => text.toLowerCase().includes(query.toLowerCase());
-
-/** What has a name on the server, where it holds the query. */
-function useFound(query: string, go: (to: string) => void): EntryGroup[] {
-  const [search] = useDebouncedValue(query, 150);
-  const jobs = useQuery({ ...jobsQuery({ search, page_size: MOST }), placeholderData: keepPreviousData });
-  const models = useQuery(modelsQuery());
-  const datasets = useQuery(datasetsQuery());
-  const named = (items: { id: string; name: string; project_name: string }[] | undefined, to: string, icon: Icon) =>
-    (items ?? [])
-      .filter((item) => holds(item.name, query))
-      .slice(0, MOST)
-      .map(({ id, name, project_name: hint }) => ({ id, label: name, hint, icon, run: () => go(`${to}/${id}`) }));
-  return [
-    {
-      label: "Jobs",
-      entries: (jobs.data?.jobs ?? []).map((job) => ({
-        id: job.id,
-        label: `${job.name} #${job.number}`,
-        hint: JOB_STATES[job.state].label,
-        icon: IconListDetails,
-        run: () => go(`/jobs/${job.id}`),
-      })),
-    },
-    { label: "Models", entries: named(models.data, "/models", IconBox) },
-    { label: "Datasets", entries: named(datasets.data, "/datasets", IconDatabase) },
-  ];
-}
-
-function useCommands(query: string, go: (to: string) => void): EntryGroup[] {
-  const { setColorScheme } = useMantineColorScheme();
-  const pages = PAGES.flatMap(({ path, rail }): Entry[] =>
-    rail ? [{ id: path, label: rail.label, hint: "Page", icon: rail.icon, run: () => go(path) }] : [],
-  );
-  const actions: Entry[] = [
-    { id: "new-job", label: "New job", hint: "Action", icon: IconPlus, run: () => go("/jobs/new") },
-    { id: "light", label: "Light theme", hint: "Action", icon: IconSun, run: () => setColorScheme("light") },
-    { id: "dark", label: "Dark theme", hint: "Action", icon: IconMoon, run: () => setColorScheme("dark") },
-  ];
-  const matching = (entries: Entry[]) => entries.filter((entry) => holds(entry.label, query));
-  return [
-    { label: "Actions", entries: matching(actions) },
-    { label: "Pages", entries: matching(pages) },
-  ];
-}
-
-export default function CommandPalette() {
-  const [query, setQuery] = useState("");
+export default function CommandPalette({ opened, onClose }: Props) {
   return (
-    <Spotlight.Root
-      store={paletteStore}
-      query={query}
-      onQueryChange={setQuery}
-      shortcut={null}
-      scrollable
-      maxHeight={480}
+    <Modal
+      opened={opened}
+      onClose={onClose}
+      withCloseButton={false}
+      centered={false}
+      yOffset={80}
+      size={600}
+      padding={0}
       attributes={{ content: { "aria-label": "Command palette" } }}
     >
-      <Spotlight.Search placeholder="Find a job, model, dataset, page or action" aria-label="Search everything" />
-      <Results query={query.trim()} />
-    </Spotlight.Root>
+      <Palette onClose={onClose} />
+    </Modal>
   );
 }
 
 /** Mounted while the palette is open: nothing is asked of the server before. */
-function Results({ query }: { query: string }) {
-  const navigate = useNavigate();
-  const go = (to: string) => void navigate(to);
-  const found = useFound(query, go);
-  const groups = [...useCommands(query, go), ...found].filter((group) => group.entries.length > 0);
+function Palette({ onClose }: { onClose: () => void }) {
+  const [query, setQuery] = useState("");
+  const groups = usePaletteEntries(query.trim());
+  const { current, step, choose } = useCurrent(groups.flatMap((group) => group.entries));
+
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.nativeEvent.isComposing) return;
+    if (event.key === "ArrowDown") step(1);
+    else if (event.key === "ArrowUp") step(-1);
+    else if (event.key === "Enter") {
+      current?.run();
+      if (current) onClose();
+    } else return;
+    event.preventDefault();
+  };
+
   return (
-    <Spotlight.ActionsList>
-      {groups.map((group) => (
-        <Spotlight.ActionsGroup key={group.label} label={group.label}>
-          {group.entries.map(({ id, label, hint, icon: Symbol, run }) => (
-            <Spotlight.Action
-              key={id}
-              label={label}
-              description={hint}
-              leftSection={<Symbol size={18} stroke={1.6} aria-hidden />}
-              onClick={run}
-            />
-          ))}
-        </Spotlight.ActionsGroup>
-      ))}
-      {groups.length === 0 && <Spotlight.Empty>Nothing is called that.</Spotlight.Empty>}
-    </Spotlight.ActionsList>
+    <>
+      <TextInput
+        data-autofocus
+        size="lg"
+        classNames={{ input: classes["search"] }}
+        leftSection={<IconSearch size={20} stroke={1.6} aria-hidden />}
+        placeholder="Find a job, model, dataset, page or action"
+        aria-label="Search everything"
+        role="combobox"
+        aria-expanded
+        aria-autocomplete="list"
+        aria-controls={LIST_ID}
+        aria-activedescendant={current && optionId(current.id)}
+        autoComplete="off"
+        value={query}
+        onChange={(event) => {
+          setQuery(event.currentTarget.value);
+          choose(undefined);
+        }}
+        onKeyDown={onKeyDown}
+      />
+      <Results groups={groups} currentId={current?.id} onRun={onClose} />
+    </>
+  );
+}
+
+/**
+ * The entry that Enter runs: the first one until another is chosen. It is known by its id, so it stays the same one
+ * while slower answers of the server put entries before it, and falls back to the first when it goes.
+ */
+function useCurrent<T extends { id: string }>(entries: T[]) {
+  const [chosen, choose] = useState<string>();
+  const current = entries.find(({ id }) => id === chosen) ?? entries[0];
+  const step = (by: 1 | -1) => {
+    if (!current) return;
+    const next = (entries.indexOf(current) + by + entries.length) % entries.length;
+    choose(entries[next]?.id);
+  };
+  useEffect(() => {
+    if (chosen) document.getElementById(optionId(chosen))?.scrollIntoView({ block: "nearest" });
+  }, [chosen]);
+  return { current, step, choose };
+}
+
+interface ResultsProps {
+  groups: ReturnType<typeof usePaletteEntries>;
+  currentId: string | undefined;
+  onRun: () => void;
+}
+
+function Results({ groups, currentId, onRun }: ResultsProps) {
+  const store = useCombobox();
+  return (
+    <Combobox store={store}>
+      <Combobox.Options id={LIST_ID} aria-label="Results" p="xs" className={classes["list"]}>
+        {groups.map((group) => (
+          <Combobox.Group key={group.label} label={group.label}>
+            {group.entries.map(({ id, label, hint, icon: Symbol, run }) => (
+              <Combobox.Option
+                key={id}
+                id={optionId(id)}
+                value={id}
+                selected={id === currentId}
+                aria-selected={id === currentId}
+                className={classes["option"]}
+                onClick={() => {
+                  run();
+                  onRun();
+                }}
+              >
+                <Group gap="sm" wrap="nowrap">
+                  <Symbol size={18} stroke={1.6} aria-hidden />
+                  <Text span size="sm" truncate flex={1}>
+                    {label}
+                  </Text>
+                  <Text span size="xs" className={classes["hint"]}>
+                    {hint}
+                  </Text>
+                </Group>
+              </Combobox.Option>
+            ))}
+          </Combobox.Group>
+        ))}
+        {groups.length === 0 && <Combobox.Empty>Nothing is called that.</Combobox.Empty>}
+      </Combobox.Options>
+    </Combobox>
   );
 }

@@ -8,7 +8,6 @@ import { ErrorBoundary } from "@/components/error-boundary";
 import { ErrorPanel } from "@/components/error-panel";
 import { PageSkeleton } from "@/components/loading";
 import { sessionQuery } from "@/lib/queries/session";
-import { palette } from "./palette-store";
 import { Rail } from "./rail";
 import { TopBar } from "./top-bar";
 import { useJobListStream } from "./use-job-list-stream";
@@ -42,6 +41,7 @@ function SignedIn() {
   const [isMenuOpen, menu] = useDisclosure(false);
   const [isNarrow, setNarrow] = useLocalStorage({ key: "cox-rail-narrow", defaultValue: false });
   useJobListStream();
+  const [isPaletteOpen, palette] = useDisclosure(false);
   useHotkeys([["mod+K", palette.open]], []);
   const closeMenu = menu.close;
   useEffect(() => closeMenu(), [location.pathname, closeMenu]);
@@ -53,13 +53,13 @@ function SignedIn() {
       transitionDuration={0}
     >
       <AppShell.Header>
-        <TopBar isMenuOpen={isMenuOpen} onMenu={menu.toggle} />
+        <TopBar isMenuOpen={isMenuOpen} onMenu={menu.toggle} onSearch={palette.open} />
       </AppShell.Header>
       <AppShell.Navbar p="xs">
         <Rail isNarrow={isNarrow && !isMenuOpen} onNarrow={() => setNarrow(!isNarrow)} />
       </AppShell.Navbar>
       <Suspense>
-        <CommandPalette />
+        <CommandPalette opened={isPaletteOpen} onClose={palette.close} />
       </Suspense>
       <AppShell.Main>
         <Box maw={1480} mx="auto">

@@ -16,10 +16,15 @@ import { Link, useNavigate } from "react-router";
 import { ConnectionBadge } from "@/components/connection-badge";
 import { notifyError } from "@/components/notify";
 import { sessionQuery, useSignOut } from "@/lib/queries/session";
-import { palette } from "./palette-store";
 import { ProjectSwitcher } from "./project-switcher";
 
-export function TopBar({ isMenuOpen, onMenu }: { isMenuOpen: boolean; onMenu: () => void }) {
+interface Props {
+  isMenuOpen: boolean;
+  onMenu: () => void;
+  onSearch: () => void;
+}
+
+export function TopBar({ isMenuOpen, onMenu, onSearch }: Props) {
   return (
     <Group h="100%" px={{ base: "xs", sm: "md" }} justify="space-between" wrap="nowrap" gap="xs">
       <Group gap="sm" wrap="nowrap" miw={0}>
@@ -40,7 +45,7 @@ export function TopBar({ isMenuOpen, onMenu }: { isMenuOpen: boolean; onMenu: ()
       </Group>
       <Group gap={6} wrap="nowrap">
         <Tooltip label="Search everything (Ctrl-K)">
-          <ActionIcon variant="subtle" color="gray" size="lg" onClick={palette.open} aria-label="Search everything">
+          <ActionIcon variant="subtle" color="gray" size="lg" onClick={onSearch} aria-label="Search everything">
             <IconSearch size={18} />
           </ActionIcon>
         </Tooltip>
