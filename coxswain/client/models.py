@@ -146,6 +146,8 @@ class Comparison(BaseModel):
 
     columns: tuple[dict[str, Any], ...] = ()
     rows: tuple[dict[str, Any], ...] = ()
+
+
 class Slot(Resource):
     """One GPU, or one share of a node's cores, and what runs on it."""
 

@@ -20,8 +20,8 @@ from coxswain.cli import output
 from coxswain.client import Client
 from coxswain.client.session import create_token
 from coxswain.client.settings import credentials_path
-from tests.apps.lifecycle.conftest import version_of
 from tests.apps.jobs.simulation import FakeAgent, run_pass
+from tests.apps.lifecycle.conftest import version_of
 from tests.coxswain.conftest import PASSWORD
 from tests.coxswain.test_client import make_dataset, train_spec
 

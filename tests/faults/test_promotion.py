@@ -28,7 +28,7 @@ def versions(api: Api, dataset: str) -> list[str]:
     compress = {"kind": "compress", "model": "gated_v1", "recipe": recipe}
     found = []
     for spec in (train, compress):
-        job = api.wait_final(api.submit(spec["kind"], spec, slots=1))
+        job = api.wait_final(api.submit(str(spec["kind"]), spec, slots=1))
         assert job["state"] == "succeeded", job["state_reason"]
         found.append(job["output_version"]["name"])
     return found

@@ -88,8 +88,9 @@ class Scheduler:
     def _disconnect(self) -> None:
         """Trust no connection any more: asking the pool for one after the other takes a second, then two, then four."""
         connection.close()
-        if connection.pool:
-            connection.pool.drain()
+        pool = getattr(connection, "pool", None)  # of the Postgres backend alone, and None without a pool
+        if pool is not None:
+            pool.drain()
         if self._listener is not None:
             listener, self._listener = self._listener, None
             listener.close()
