@@ -38,7 +38,7 @@ from apps.model_registry.models import Model, ModelVersion
 from apps.model_registry.selectors import version_by_id_or_name, visible_versions
 from apps.model_registry.serializers import ModelVersionSummarySerializer
 
-_ID_OR_NAME = OpenApiParameter("pk", str, OpenApiParameter.PATH, description="Id, or name such as `tiny_v3`.")
+_ID_OR_NAME = OpenApiParameter("id", str, OpenApiParameter.PATH, description="Id, or name such as `tiny_v3`.")
 
 
 class OfVersion(APIView):

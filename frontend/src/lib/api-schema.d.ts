@@ -6092,9 +6092,8 @@ export interface operations {
             };
             header?: never;
             path: {
-                id: string;
                 /** @description Id, or name such as `tiny_v3`. */
-                pk: string;
+                id: string;
             };
             cookie?: never;
         };
@@ -6247,9 +6246,8 @@ export interface operations {
             };
             header?: never;
             path: {
-                id: string;
                 /** @description Id, or name such as `tiny_v3`. */
-                pk: string;
+                id: string;
             };
             cookie?: never;
         };
@@ -6315,9 +6313,8 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: string;
                 /** @description Id, or name such as `tiny_v3`. */
-                pk: string;
+                id: string;
             };
             cookie?: never;
         };
@@ -6414,9 +6411,8 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: string;
                 /** @description Id, or name such as `tiny_v3`. */
-                pk: string;
+                id: string;
             };
             cookie?: never;
         };
@@ -6513,9 +6509,8 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: string;
                 /** @description Id, or name such as `tiny_v3`. */
-                pk: string;
+                id: string;
             };
             cookie?: never;
         };
