@@ -36,6 +36,15 @@ export type Model = Schemas["Model"];
 export type ModelVersion = Schemas["ModelVersion"];
 /** A version as lists show it: without card, config and files. */
 export type ModelVersionSummary = Schemas["ModelVersionSummary"];
+/** The versions of a model side by side, and what one of them was measured to be. */
+export type Comparison = Schemas["Comparison"];
+export type ComparedVersion = Schemas["ComparedVersion"];
+export type ComparisonColumn = Schemas["Column"];
+export type Cell = Schemas["Cell"];
+export type Verdict = Schemas["Verdict"];
+export type Promotion = Schemas["Promotion"];
+export type Promote = Schemas["PromoteRequest"];
+export type StageChange = Schemas["StageChange"];
 export type Node = Schemas["Node"];
 /** One slot of a node and what holds it, where the person may see that job. */
 export type Device = Schemas["Device"];

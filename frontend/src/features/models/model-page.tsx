@@ -10,6 +10,8 @@ import type { ModelVersionSummary } from "@/lib/api-types";
 import { formatBytes, formatCount, formatNumber, humanize, toNumber } from "@/lib/format";
 import { modelQuery, modelVersionsQuery } from "@/lib/queries/models";
 import { useRequiredParam } from "@/lib/use-required-param";
+import { CompareVersions } from "./compare-versions";
+import { StageHistory } from "./stage-history";
 
 const COLUMNS: Column<ModelVersionSummary>[] = [
   {
@@ -62,6 +64,8 @@ export default function ModelPage() {
       <Panel title="Versions" isFlush testId="versions-table">
         <DataTable label="Versions" columns={COLUMNS} rows={versions} rowKey={(row) => row.id} />
       </Panel>
+      <CompareVersions modelId={id} />
+      <StageHistory modelId={id} />
     </Page>
   );
 }

@@ -1,8 +1,8 @@
 /** One model version: what it is made of, where it comes from, how good it is, and a box to try it. */
 import { Button, SimpleGrid, Stack } from "@mantine/core";
-import { IconDownload } from "@tabler/icons-react";
+import { IconDownload, IconRocket } from "@tabler/icons-react";
 import { useSuspenseQuery } from "@tanstack/react-query";
-import { lazy, Suspense } from "react";
+import { lazy, Suspense, useState } from "react";
 import { CopyText } from "@/components/copy-text";
 import { RowsSkeleton } from "@/components/loading";
 import { Page } from "@/components/page";
@@ -13,16 +13,19 @@ import type { ModelVersion } from "@/lib/api-types";
 import { formatBytes, formatCount, formatNumber, humanize, toNumber } from "@/lib/format";
 import { modelVersionQuery, versionArchiveUrl } from "@/lib/queries/models";
 import { useRequiredParam } from "@/lib/use-required-param";
+import { PromoteDialog } from "./promote-dialog";
 import { TryIt } from "./try-it";
 import { VersionExports } from "./version-exports";
 import { VersionFiles } from "./version-files";
 import { VersionLineage } from "./version-lineage";
+import { VersionPromotions } from "./version-promotions";
 
 const ModelCard = lazy(() => import("./model-card"));
 
 export default function VersionPage() {
   const id = useRequiredParam("versionId");
   const { data: version } = useSuspenseQuery(modelVersionQuery(id));
+  const [isPromoting, setPromoting] = useState(false);
   return (
     <Page
       title={version.name}
@@ -36,14 +39,29 @@ export default function VersionPage() {
         </>
       }
       actions={
-        <Button component="a" href={versionArchiveUrl(version.id)} download leftSection={<IconDownload size={16} />}>
-          Download all
-        </Button>
+        <>
+          <Button
+            variant="default"
+            component="a"
+            href={versionArchiveUrl(version.id)}
+            download
+            leftSection={<IconDownload size={16} />}
+          >
+            Download all
+          </Button>
+          {version.stage !== "production" && (
+            <Button onClick={() => setPromoting(true)} leftSection={<IconRocket size={16} />}>
+              Promote
+            </Button>
+          )}
+        </>
       }
     >
+      <PromoteDialog version={version} isOpen={isPromoting} onClose={() => setPromoting(false)} />
       <SimpleGrid cols={{ base: 1, lg: 2 }} spacing="md" style={{ alignItems: "start" }}>
         <Stack gap="md">
           <MetricsPanel version={version} />
+          <VersionPromotions version={version} />
           <TryIt version={version} />
           <VersionLineage version={version} />
         </Stack>
