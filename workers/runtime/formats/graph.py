@@ -78,7 +78,8 @@ def _round(source: Path, target: Path, options: OnnxOptions) -> None:
             target,
             op_types_to_quantize=["MatMul"],
             per_channel=True,
-            weight_type=QuantType.QUInt8,  # of signed ones the sums overflow in 16 bits on processors without VNNI
+            weight_type=QuantType.QInt8,
+            reduce_range=True,  # seven bits: with eight, pairs overflow 16 bits on processors without VNNI
             use_external_data_format=is_large,
             extra_options={"MatMulConstBOnly": True},  # products of two activations stay exact
         )
