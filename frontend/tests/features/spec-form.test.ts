@@ -27,6 +27,7 @@ const TRAIN = {
       required: ["model"],
     },
     Data: { type: "object", properties: { dataset: { type: "string", minLength: 1 } }, required: ["dataset"] },
+    Calibration: { type: "object", title: "CalibrationSpec", properties: { dataset: { type: "string" } } },
     Optimizer: { type: "object", properties: { eps: { type: "number", default: 1e-8 } } },
   },
   type: "object",
@@ -45,6 +46,8 @@ const TRAIN = {
     c: { type: "integer", default: 1 },
     seed: { type: "integer", default: 1 },
     optimizer: { $ref: "#/$defs/Optimizer", title: "Optimizer" },
+    calibration: { anyOf: [{ $ref: "#/$defs/Calibration" }, { type: "null" }], default: null, title: "Calibration" },
+    recipe: { type: "array", items: { oneOf: [{ $ref: "#/$defs/LlamaConfig" }, { $ref: "#/$defs/Data" }] } },
   },
   required: ["data"],
 };
@@ -67,6 +70,20 @@ describe("the schema made ready for the form", () => {
     ["Learning rate schedule", "Learning rate schedule"],
   ])("%s is read as %s", (name, words) => expect(wordsOf(name)).toBe(words));
 
+  test("asks for an optional group as a choice between none and the group", () => {
+    const calibration = schema.properties?.["calibration"] as { default: unknown; oneOf: { title: string }[] };
+    expect(calibration.oneOf.map((option) => option.title)).toEqual(["None", "Calibration"]);
+    expect(calibration.default).toBeNull();
+    expect(initialDraft("train", schema, {}).spec["calibration"]).toBeNull();
+    expect(uiSchemaOf(schema)["calibration"]).toEqual({ oneOf: [{}, { dataset: { "ui:widget": "dataset" } }] });
+  });
+
+  test("asks for the entries of a list as for fields", () => {
+    expect(uiSchemaOf(schema)["recipe"]).toEqual({
+      items: { oneOf: [{ source: { "ui:widget": "hidden" } }, { dataset: { "ui:widget": "dataset" } }] },
+    });
+  });
+
   test("hides constants and picks datasets and models from what there is", () => {
     const ui = uiSchemaOf(schema);
     expect(ui["kind"]).toEqual({ "ui:widget": "hidden" });
@@ -83,8 +100,8 @@ describe("the schema made ready for the form", () => {
     expect(layoutOf(schema)).toEqual({
       open: ["model", "data"],
       main: ["steps", "a", "b", "c"],
-      advanced: ["seed"],
-      folded: ["optimizer"],
+      advanced: ["seed", "recipe"],
+      folded: ["optimizer", "calibration"],
     });
   });
 

@@ -30,13 +30,23 @@ function without(schema: Json, keys: string[]): Json {
   return Object.fromEntries(Object.entries(schema).filter(([key]) => !keys.includes(key)));
 }
 
-function withoutNull(schema: Json): Json {
+/** What an optional group may be besides itself. */
+const NONE: Json = { type: "null", title: "None" };
+
+function isGroup(schema: Json): boolean {
+  return "properties" in schema || "oneOf" in schema;
+}
+
+/** An optional value is asked for as the value itself; an optional group as a choice between none and the group. */
+function withoutNull(schema: Json, root: Json): Json {
   const options: unknown = schema["anyOf"];
   if (!Array.isArray(options)) return schema;
   const real = options.filter((option) => !(isObject(option) && option["type"] === "null"));
   const only: unknown = real[0];
   if (real.length !== 1 || !isObject(only) || options.length !== 2) return schema;
   const fallback = schema["default"];
+  const target = typeof only["$ref"] === "string" ? resolveReference(only["$ref"], root) : only;
+  if (isGroup(target)) return { ...without(schema, ["anyOf"]), oneOf: [NONE, only] };
   const rest = without(schema, ["anyOf", "default"]);
   // an empty field is left out of the spec, which means the same as null
   return fallback === null || fallback === undefined ? { ...only, ...rest } : { ...only, ...rest, default: fallback };
@@ -45,14 +55,14 @@ function withoutNull(schema: Json): Json {
 function prepare(value: unknown, root: Json, trail: string[]): unknown {
   if (Array.isArray(value)) return value.map((item) => prepare(item, root, trail));
   if (!isObject(value)) return value;
-  const { $ref: reference, ...own } = value;
+  const { $ref: reference, ...own } = withoutNull(value, root);
   if (typeof reference === "string") {
     if (trail.includes(reference)) return {}; // a recursive schema: its depth is edited as YAML
     const target = resolveReference(reference, root);
     const title = own["title"] ?? target["title"];
     return prepare({ ...target, ...own, ...(title === undefined ? {} : { title }) }, root, [...trail, reference]);
   }
-  const { discriminator, ...rest } = withoutNull(value);
+  const { discriminator, ...rest } = own;
   const entries = Object.entries(rest).map(([key, item]) => [key, prepare(item, root, trail)] as const);
   const prepared: Json = Object.fromEntries(entries);
   if (isObject(discriminator)) prepared["discriminator"] = { propertyName: discriminator["propertyName"] };
@@ -73,19 +83,24 @@ function propertiesOf(schema: Json): [string, Json][] {
     : [];
 }
 
+function uiOf(name: string, property: Json): Record<string, unknown> | undefined {
+  const picker = PICKERS[name];
+  if ("const" in property) return { "ui:widget": "hidden" };
+  if (property["type"] === "string" && picker !== undefined) return { "ui:widget": picker };
+  if (property["type"] === "boolean") return { "ui:widget": "checkbox" };
+  if (Array.isArray(property["oneOf"])) {
+    return { oneOf: property["oneOf"].map((option) => (isObject(option) ? uiSchemaOf(option) : {})) };
+  }
+  if ("properties" in property) return uiSchemaOf(property);
+  const items = property["items"];
+  const each = isObject(items) ? uiOf("", items) : undefined;
+  return each && { items: each };
+}
+
 /** How each field is asked: constants not at all, datasets and models by picking from what there is. */
 export function uiSchemaOf(schema: Json): UiSchema {
-  const ui: Record<string, unknown> = {};
-  for (const [name, property] of propertiesOf(schema)) {
-    const picker = PICKERS[name];
-    if ("const" in property) ui[name] = { "ui:widget": "hidden" };
-    else if (property["type"] === "string" && picker !== undefined) ui[name] = { "ui:widget": picker };
-    else if (property["type"] === "boolean") ui[name] = { "ui:widget": "checkbox" };
-    else if (Array.isArray(property["oneOf"])) {
-      ui[name] = { oneOf: property["oneOf"].map((option) => (isObject(option) ? uiSchemaOf(option) : {})) };
-    } else if ("properties" in property) ui[name] = uiSchemaOf(property);
-  }
-  return ui as UiSchema;
+  const asked = propertiesOf(schema).map(([name, property]) => [name, uiOf(name, property)] as const);
+  return Object.fromEntries(asked.filter(([, ui]) => ui !== undefined)) as UiSchema;
 }
 
 /** Optional plain values of the top level beyond these are folded away: a spec names first what matters. */
@@ -108,8 +123,7 @@ export function layoutOf(schema: Json): SpecLayout {
   let optional = 0;
   for (const [name, property] of propertiesOf(schema)) {
     if ("const" in property) continue;
-    const isGroup = "properties" in property || "oneOf" in property;
-    if (isGroup) (layout.main.length === 0 || required.has(name) ? layout.open : layout.folded).push(name);
+    if (isGroup(property)) (layout.main.length === 0 || required.has(name) ? layout.open : layout.folded).push(name);
     else if (required.has(name)) layout.main.push(name);
     else (optional++ < SHOWN_OPTIONAL_VALUES ? layout.main : layout.advanced).push(name);
   }
