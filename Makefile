@@ -15,19 +15,24 @@ NODE_READY := frontend/node_modules/.ready
 FRONTEND_SOURCES := $(shell find frontend/src frontend/public frontend/index.html frontend/*.ts frontend/*.js frontend/*.cjs \
 	-type f -not -name '*.test.ts*' 2>/dev/null)
 FRONTEND_READY := frontend/dist/index.html
+DOCS_SOURCES := mkdocs.yml ARCHITECTURE.md CONTRIBUTING.md $(shell find docs scripts/docs_site coxswain/cli workers/contract \
+	controlplane apps -type f \( -path 'docs/*' -o -name '*.py' \) -not -path '*/migrations/*')
+DOCS_READY := site/index.html
 
-.PHONY: help setup demo up test check check-python check-wiring check-frontend bench soak screenshots lock browser api-types
+.PHONY: help setup demo up docs test check check-python check-wiring check-frontend bench soak screenshots lock browser api-types
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-setup: $(PYTHON_READY) $(FRONTEND_READY) ## Install everything and build the dashboard
+setup: $(PYTHON_READY) $(FRONTEND_READY) $(DOCS_READY) ## Install everything, build the dashboard and the documentation
 
 demo: setup ## Train a small language model end to end and show it live (ARGS=--exit stops afterwards)
 	@$(PYTHON) -m coxswain.demo $(ARGS)
 
 up: setup ## Start the embedded stack (ARGS="--port 9000 --detach")
 	@.venv/bin/cox up $(ARGS)
+
+docs: $(DOCS_READY) ## Build the documentation, which the stack serves at /docs/
 
 test: setup browser ## Run every test but the soaks (ARGS are passed to pytest)
 	@$(NPM) test --silent
@@ -69,7 +74,7 @@ screenshots: setup browser ## Take the pictures of the documentation from a runn
 
 lock: $(PYTHON_READY) ## Pin the dependencies of pyproject.toml in requirements.lock
 	@.venv/bin/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-annotate --no-header \
-		--extra server --extra stack --extra worker --extra dev --output-file requirements.lock pyproject.toml
+		--extra server --extra stack --extra worker --extra docs --extra dev --output-file requirements.lock pyproject.toml
 	@# redis needs it on Debian 12's Python 3.11.2; the resolver only sees what the running Python needs
 	@sed -i '/^attrs==/i async-timeout==5.0.1 ; python_full_version < "3.11.3"' requirements.lock
 
@@ -87,3 +92,6 @@ $(NODE_READY): frontend/package-lock.json scripts/setup-node.sh
 $(FRONTEND_READY): $(NODE_READY) $(FRONTEND_SOURCES)
 	@$(NPM) run --silent build -- --logLevel warn
 	@touch $@
+
+$(DOCS_READY): $(PYTHON_READY) $(DOCS_SOURCES)
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet

@@ -10,6 +10,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 from controlplane.discovery import patterns_of
+from controlplane.documentation import documentation
 from controlplane.health import healthz, readyz
 from controlplane.spa import index
 
@@ -24,5 +25,8 @@ urlpatterns = [
     path("api/node/v1/", include(patterns_of("urls", "node_urlpatterns"))),
     path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
-    re_path(r"^(?!(?:api|admin|static|ws)/)", index, name="spa"),
+    path("docs", RedirectView.as_view(pattern_name="documentation", permanent=False)),
+    path("docs/", documentation, {"path": ""}, name="documentation"),
+    path("docs/<path:path>", documentation, name="documentation-page"),
+    re_path(r"^(?!(?:api|admin|docs|static|ws)/)", index, name="spa"),
 ]

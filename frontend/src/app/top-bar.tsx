@@ -10,7 +10,7 @@ import {
   useComputedColorScheme,
   useMantineColorScheme,
 } from "@mantine/core";
-import { IconLogout, IconMoon, IconSearch, IconSettings, IconSun, IconUser } from "@tabler/icons-react";
+import { IconHelp, IconLogout, IconMoon, IconSearch, IconSettings, IconSun, IconUser } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "react-router";
 import { ConnectionBadge } from "@/components/connection-badge";
@@ -47,6 +47,20 @@ export function TopBar({ isMenuOpen, onMenu, onSearch }: Props) {
         <Tooltip label="Search everything (Ctrl-K)">
           <ActionIcon variant="subtle" color="gray" size="lg" onClick={onSearch} aria-label="Search everything">
             <IconSearch size={18} />
+          </ActionIcon>
+        </Tooltip>
+        <Tooltip label="Documentation">
+          <ActionIcon
+            component="a"
+            href="/docs/"
+            target="_blank"
+            rel="noopener"
+            variant="subtle"
+            color="gray"
+            size="lg"
+            aria-label="Documentation"
+          >
+            <IconHelp size={18} />
           </ActionIcon>
         </Tooltip>
         <ConnectionBadge />

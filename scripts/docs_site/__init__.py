@@ -1,0 +1,1 @@
+"""The reference part of the documentation, written from the code at every build."""
