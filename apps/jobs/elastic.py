@@ -3,17 +3,19 @@
 Shrinking is never decided here: an attempt ends with a loss, and the next one takes what is there. Growing costs a stop
 after saving and a new start, so it is done only when nobody waits for the slots, after the attempt has shown that it
 trains, and not sooner than a cool-down after its start: a node that comes and goes must not take the job with it.
+While it stops, what it will take is kept for it from every job that stands behind it in the queue.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from datetime import timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.db.models.functions import Now
 
 from apps.jobs.models import Allocation, Attempt, Job
 from apps.jobs.placement import NodeSlots, choose_gang, take
-from apps.jobs.services import grow_job
+from apps.jobs.services import NodeShare, grow_job
 from apps.jobs.state import AttemptState, JobState
 from workers.contract.node_api import HEARTBEAT_S
 
@@ -63,14 +65,40 @@ def grow_jobs(pools: Mapping[str, Sequence[NodeSlots]], *, contended: Container[
     )
     grown = []
     for attempt in ready.select_related("job").order_by("-job__priority", "job__queued_at", "job_id"):
-        job = attempt.job
-        larger = [count - attempt.num_nodes for count in job.node_counts if count > attempt.num_nodes]
-        if not larger or job.pool in contended:
+        if attempt.job.pool in contended:
             continue
-        own = set(attempt.allocations.values_list("node_id", flat=True))
-        others = [node for node in pools.get(job.pool, []) if node.node_id not in own]
-        shares = choose_gang(others, counts=larger, slots_per_node=job.slots_per_node)
-        if shares is not None and grow_job(attempt=attempt, num_nodes=attempt.num_nodes + len(shares)):
-            take(others, shares)
-            grown.append(job)
+        nodes, own = pools.get(attempt.job.pool, []), _held_nodes(attempt)
+        shares = _further_nodes(attempt.job, nodes, own)
+        num_nodes = len(own) + len(shares)
+        if num_nodes > attempt.num_nodes and grow_job(attempt=attempt, num_nodes=num_nodes):
+            take(nodes, shares)
+            grown.append(attempt.job)
     return grown
+
+
+def growing_jobs() -> list[Job]:
+    """Return the jobs that stop to grow."""
+    return list(Job.objects.filter(state=JobState.PREEMPTING, node_counts__len__gt=1))
+
+
+def reserve_growth(job: Job, nodes: Sequence[NodeSlots]) -> bool:
+    """Count as held what a job that stops to grow will take of ``nodes``; tell whether that is anything.
+
+    That includes what those of its ranks held that have ended already. Decided anew in each pass, so it needs no row,
+    follows nodes that go and come, and ends with the job's own stop.
+    """
+    attempt = Attempt.objects.filter(job=job).exclude(state=AttemptState.ENDED).first()
+    shares = _further_nodes(job, nodes, _held_nodes(attempt)) if attempt is not None else []
+    take(nodes, shares)
+    return bool(shares)
+
+
+def _held_nodes(attempt: Attempt) -> set[UUID]:
+    return set(attempt.allocations.filter(released_at=None).values_list("node_id", flat=True))
+
+
+def _further_nodes(job: Job, nodes: Sequence[NodeSlots], own: Collection[UUID]) -> list[NodeShare]:
+    """Choose nodes beside its ``own`` with which the job is as large as it can be; empty when there are none."""
+    others = [node for node in nodes if node.node_id not in own]
+    further = [count - len(own) for count in job.node_counts if count > len(own)]
+    return choose_gang(others, counts=further, slots_per_node=job.slots_per_node) or []

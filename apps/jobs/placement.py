@@ -58,7 +58,7 @@ def take(nodes: Sequence[NodeSlots], shares: Sequence[NodeShare]) -> None:
         node.free = [device_id for device_id in node.free if device_id not in taken]
 
 
-def waiting_reason(job: Job, nodes: Sequence[NodeSlots]) -> str:
+def waiting_reason(job: Job, nodes: Sequence[NodeSlots], *, growing: Job | None = None) -> str:
     """Say in a sentence why nothing can hold the job now. The words change rarely, so they are written rarely."""
     fewest = job.node_counts[0]
     each = "a node" if fewest == 1 else f"each of {fewest} nodes"
@@ -67,4 +67,6 @@ def waiting_reason(job: Job, nodes: Sequence[NodeSlots]) -> str:
         return f"Waits for {wanted}: no node of the pool is up and taking jobs."
     if not could_ever_fit(nodes, num_nodes=fewest, slots_per_node=job.slots_per_node):
         return f"Waits for {wanted}: too few nodes that large are up and taking jobs."
+    if growing is not None:
+        return f"Waits for {wanted}; what is free is kept for job #{growing.number}, which grows."
     return f"Waits for {wanted}."

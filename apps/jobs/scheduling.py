@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 from apps.cluster.services import mark_lost_nodes
 from apps.core import health
 from apps.core.errors import DomainError
-from apps.jobs.elastic import awaited_nodes, counts_now, grow_jobs
+from apps.jobs.elastic import awaited_nodes, counts_now, grow_jobs, growing_jobs, reserve_growth
 from apps.jobs.models import Allocation, Attempt, Job
 from apps.jobs.placement import NodeSlots, choose_gang, could_ever_fit, slots_by_pool, take, waiting_reason
 from apps.jobs.services import (
@@ -42,7 +42,9 @@ _MAX_CANDIDATES = 500
 """Most queued jobs that one pass looks at."""
 _PLACEMENT_FIELDS = (
     "id", "number", "pool", "node_counts", "slots_per_node", "state_reason", "attempt_nodes", "infrastructure_failures",
+    "state", "priority", "queued_at",
 )  # fmt: skip
+_ORDER = ("-priority", "queued_at", "id")
 _MAX_EXPLAINED = 50
 """Most jobs whose waiting is explained anew in one pass; the next pass goes on."""
 
@@ -111,31 +113,42 @@ def _expire_offers(report: PassReport) -> None:
 
 
 def _place(report: PassReport) -> None:
-    """Place queued jobs; what is free after that in pools where nobody waits lets elastic jobs grow."""
-    queued = Job.objects.filter(state=JobState.QUEUED, deleted_at=None).order_by("-priority", "queued_at", "id")
+    """Place queued jobs; what is free after that in pools where nobody waits lets elastic jobs grow.
+
+    A job that stops to grow stands among the queued ones, by the same order, for what it will take.
+    """
+    queued = Job.objects.filter(state=JobState.QUEUED, deleted_at=None).order_by(*_ORDER)
     candidates = list(queued.only(*_PLACEMENT_FIELDS)[:_MAX_CANDIDATES])
     elastic = Job.objects.filter(state=JobState.RUNNING, node_counts__len__gt=1)
     if not candidates and not elastic.exists():
         return
     pools = slots_by_pool()
     first_waiting: dict[str, Job] = {}
-    for job in candidates:
-        if (ahead := first_waiting.get(job.pool)) is not None:
+    growing: dict[str, Job] = {}
+    for job in sorted([*candidates, *growing_jobs()], key=lambda job: (-job.priority, job.queued_at, job.pk)):
+        nodes = pools.get(job.pool, [])
+        if job.state == JobState.PREEMPTING:
+            if reserve_growth(job, nodes):
+                growing[job.pool] = job
+        elif (ahead := first_waiting.get(job.pool)) is not None:
             _explain(job, f"Waits behind job #{ahead.number} for pool {job.pool!r}.", report)
-        elif _place_one(job, pools.get(job.pool, []), report):
+        elif _place_one(job, nodes, report, growing.get(job.pool)):
             first_waiting[job.pool] = job
     report.grown = [job.pk for job in grow_jobs(pools, contended=first_waiting)]
 
 
-def _place_one(job: Job, nodes: Sequence[NodeSlots], report: PassReport) -> bool:
-    """Place a job if it fits; True when what is free in its pool is to be left to it."""
+def _place_one(job: Job, nodes: Sequence[NodeSlots], report: PassReport, growing: Job | None) -> bool:
+    """Place a job if it fits; True when what is free in its pool is to be left to it.
+
+    ``growing`` stops to grow into what is free, and stands before the job.
+    """
     if job.is_elastic and (awaited := awaited_nodes(job)):
         _explain(job, f"Waits for its earlier ranks on {', '.join(awaited)} to end.", report)
         return True
     counts = counts_now(job)
     shares = choose_gang(nodes, counts=counts, slots_per_node=job.slots_per_node)
     if shares is None:
-        _explain(job, waiting_reason(job, nodes), report)
+        _explain(job, waiting_reason(job, nodes, growing=growing), report)
         return could_ever_fit(nodes, num_nodes=counts[0], slots_per_node=job.slots_per_node)
     if _offer(job, shares):
         report.placed.append(job.pk)

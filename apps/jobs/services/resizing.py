@@ -12,7 +12,7 @@ from apps.jobs.state import JobState
 def grow_job(*, attempt: Attempt, num_nodes: int) -> bool:
     """Preempt a running attempt for a larger one; False when it does not run any more.
 
-    The nodes are not held meanwhile: the next attempt takes as many as are free then.
+    The scheduler keeps the further nodes for it meanwhile (``apps.jobs.elastic.reserve_growth``).
     """
     job = lock_job(attempt.job_id)
     if job.state != JobState.RUNNING or job.fence != attempt.fence:

@@ -217,6 +217,53 @@ def test_job_does_not_grow_into_what_another_waits_for(small: Small, join: Join,
     assert state_of(job)[0] == "running"
 
 
+def test_nodes_are_kept_for_a_job_that_stops_to_grow(small: Small, join: Join, queue: Submit) -> None:
+    job, agent, offer = small
+    second = join("n2", slots=1)
+    cool_down()
+    assert run_pass().grown == [job.pk]
+    later = queue(nodes=1)
+    assert run_pass().placed == []
+    assert state_of(later) == (
+        "queued",
+        f"Waits for 1 free slot on a node in pool 'default'; what is free is kept for job #{job.number}, which grows.",
+    )
+    agent.exit(offer, "stopped")
+    assert run_pass().placed == [job.pk]
+    launch(agent, second)
+    assert (state_of(job)[0], job.attempt_nodes) == ("running", 2)
+
+
+def test_nodes_are_not_kept_from_a_more_urgent_job(small: Small, join: Join, queue: Submit) -> None:
+    job, agent, offer = small
+    join("n2", slots=1)
+    cool_down()
+    run_pass()
+    urgent = queue(nodes=1, priority=5)
+    assert run_pass().placed == [urgent.pk]
+    agent.exit(offer, "stopped")
+    assert run_pass().placed == [job.pk]
+    launch(agent)
+    assert (state_of(job)[0], job.attempt_nodes) == ("running", 1)
+
+
+def test_what_a_growing_jobs_ended_ranks_held_is_kept_for_it_too(join: Join, queue: Submit) -> None:
+    first, second = join("n1", slots=1), join("n2", slots=1)
+    job = queue(nodes=2, passes=3, min_nodes=1, max_nodes=3)
+    run_pass()
+    offers = launch(first, second)
+    join("n3", slots=1)
+    cool_down()
+    assert run_pass().grown == [job.pk]
+    queue(nodes=1)
+    second.exit(offers["n2"], "stopped")
+    assert run_pass().placed == []
+    first.exit(offers["n1"], "stopped")
+    assert run_pass().placed == [job.pk]
+    job.refresh_from_db()
+    assert job.attempt_nodes == 3
+
+
 def test_job_does_not_grow_before_its_first_step(join: Join, queue: Submit) -> None:
     agent = join("n1", slots=1)
     queue(nodes=2, min_nodes=1)
