@@ -47,6 +47,10 @@ def up(
         int | None, typer.Option(help="Slots of the agent. Default: one per GPU, else one per CPU core.", min=1)
     ] = None,
     device: Annotated[str, typer.Option(help="What a slot is: auto, cpu or cuda.")] = "auto",
+    scripts_as_agent: Annotated[
+        bool,
+        typer.Option("--scripts-as-agent", help="Not as root: run script jobs as this user. Read the operator guide."),
+    ] = False,
 ) -> None:
     """Start the embedded stack: database, broker, web, scheduler, worker and an agent."""
     from coxswain.stack.paths import StackPaths, default_data_dir
@@ -58,8 +62,9 @@ def up(
         _start_detached(StackPaths(root))
         return
     options = StackOptions(
-        root, port=port, host=host, with_servers=not services_only, with_agent=not no_agent, slots=slots, device=device
-    )
+        root, port=port, host=host, with_servers=not services_only, with_agent=not no_agent, slots=slots, device=device,
+        scripts_as_agent=scripts_as_agent,
+    )  # fmt: skip
     run_stack(options, echo=True, on_ready=_announce_services if services_only else _announce)
 
 

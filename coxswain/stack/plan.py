@@ -42,6 +42,8 @@ class StackOptions:
     slots: int | None = None
     """None: one per GPU, or per CPU core where there is none."""
     device: str = "auto"
+    scripts_as_agent: bool = False
+    """Where the agent is no root: scripts run as its user."""
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,8 @@ def _agent(
     )  # fmt: skip
     if options.slots is not None:
         command += ["--slots", str(options.slots)]
+    if options.scripts_as_agent:
+        command.append("--scripts-as-agent")
     return ProcessSpec(
         "agent", _fixed(command), agent_environment(env), paths.root, ready_line=b"is ready.", stop_timeout_s=25.0
     )
