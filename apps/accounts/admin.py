@@ -5,14 +5,15 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
-from django.forms import ModelForm
+from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from apps.accounts import services
-from apps.accounts.models import ApiToken, Membership, User, Workspace
+from apps.accounts.models import ApiToken, Membership, Role, User, Workspace
 from apps.accounts.selectors import memberships
 from apps.core import events
 from apps.core.admin import InvariantAdmin, ReadOnlyAdmin
@@ -56,10 +57,22 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
         events.record(obj, action="user.change" if change else "user.create", actor=actor, after=after)
 
 
+class KeepsAnOwner(BaseInlineFormSet):  # type: ignore[type-arg]  # unparametrised at run time
+    """Refuses, as the REST API does, to leave a workspace without an owner."""
+
+    def clean(self) -> None:
+        """Count the owners that would be left."""
+        super().clean()
+        kept = [form.cleaned_data for form in self.forms if form.cleaned_data and not form.cleaned_data.get("DELETE")]
+        if self.instance.pk and not any(member.get("role") == Role.OWNER for member in kept):
+            raise ValidationError("A workspace keeps at least one owner: make another member an owner first.")
+
+
 class MembershipInline(TabularInline):
     """A workspace's members."""
 
     model = Membership
+    formset = KeepsAnOwner
     extra = 0
     autocomplete_fields = ("user",)
     fields = ("user", "role")

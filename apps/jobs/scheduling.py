@@ -89,6 +89,9 @@ def _end_leases(report: PassReport) -> None:
         held = Allocation.objects.filter(node=node, released_at=None).select_related("attempt").order_by("attempt__job")
         for allocation in held:
             job = lock_job(allocation.attempt.job_id)
+            allocation.refresh_from_db(fields=["state", "released_at"])
+            if allocation.released_at is not None:  # it has told its end meanwhile
+                continue
             if allocation.state != AttemptState.ENDED:
                 Allocation.objects.filter(pk=allocation.pk).update(
                     state=AttemptState.ENDED, outcome=AttemptOutcome.LOST

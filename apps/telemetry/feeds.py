@@ -228,10 +228,13 @@ class Hub:
 
     async def leave_job(self, feed: JobFeed) -> None:
         """Stop following once nobody does."""
-        if await self._leave(feed.topic):
-            feed.stop()
-            if self.feeds.get(feed.job_id) is feed:
-                del self.feeds[feed.job_id]
+        followed = self._release(feed.topic)
+        if followed is None:
+            return
+        feed.stop()  # before anything is awaited: who subscribes meanwhile begins a feed of its own
+        if self.feeds.get(feed.job_id) is feed:
+            del self.feeds[feed.job_id]
+        await self._discard(feed.topic, followed)
 
     async def follow_list(self, workspace_id: UUID, listener: Listener) -> None:
         """Hear each change of a workspace's jobs; those of the last minute are told at once."""
@@ -244,8 +247,10 @@ class Hub:
         """Hear no more."""
         feed = self.lists[workspace_id]
         feed.listeners.discard(listener)
-        if await self._leave(feed.topic):
+        followed = self._release(feed.topic)
+        if followed is not None:
             self.lists.pop(workspace_id, None)
+            await self._discard(feed.topic, followed)
 
     def listen_heads(self, listener: Callable[[dict[str, int]], None]) -> Callable[[], None]:
         """Hear the heads of all followed jobs every few seconds; return what ends it."""
@@ -265,20 +270,26 @@ class Hub:
         if not followed.is_joined:
             await self._join(topic, followed)
 
-    async def _leave(self, topic: str) -> bool:
+    def _release(self, topic: str) -> "_Followed | None":
+        """Count one user less; return what has to be discarded when that was the last."""
         followed = self._topics[topic]
         followed.users -= 1
         if followed.users:
-            return False
+            return None
         del self._topics[topic]
         self._stop_if_idle()
+        return followed
+
+    async def _discard(self, topic: str, followed: "_Followed") -> None:
+        """Leave the group of a topic that nobody follows."""
         try:
             layer = get_channel_layer()
             if followed.is_joined and layer is not None and self._channel is not None:
                 await asyncio.wait_for(layer.group_discard(group_name(topic), self._channel), _REDIS_TIMEOUT_S)
         except Exception as error:  # noqa: BLE001 - Redis may be away; a message for nobody is dropped anyway
             log.info("group not left", topic=topic, error=str(error))
-        return True
+        if (successor := self._topics.get(topic)) is not None:  # its joining may have come before our leaving
+            await self._join(topic, successor)
 
     def _start_tasks(self) -> None:
         if not self._tasks:

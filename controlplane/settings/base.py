@@ -151,7 +151,6 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # together: nobody locks
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_LOCKOUT_CALLABLE = "apps.accounts.lockout.answer_locked_out"
-AXES_IPWARE_PROXY_COUNT = 1 if env.flag("COX_TRUSTED_PROXY") else 0
 AXES_VERBOSE = False
 
 # Cookies do not know ports: the port in their names keeps two stacks on one host apart

@@ -11,10 +11,12 @@ from controlplane.settings.base import (
     PUBLIC_URL,
     REDIS_URL,
     SECRET_KEY,
+    SECRETS_KEYS,
     STORAGE_URL,
 )
 
 _KNOWN_KEYS = ("tests-only", "development-only", "secret", "changeme", "django-insecure")
+_KNOWN_SECRETS_KEY = "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk"  # of controlplane.settings.test
 _MIN_KEY_LENGTH = 50
 
 
@@ -29,6 +31,8 @@ _refuse(
     len(SECRET_KEY) < _MIN_KEY_LENGTH or SECRET_KEY.startswith(_KNOWN_KEYS) or len(set(SECRET_KEY)) < 10,
     f"COX_SECRET_KEY must be at least {_MIN_KEY_LENGTH} random characters, and not one from an example.",
 )
+_refuse(not SECRETS_KEYS, "COX_SECRETS_KEYS is not set: project secrets are encrypted with it.")
+_refuse(_KNOWN_SECRETS_KEY in SECRETS_KEYS, "COX_SECRETS_KEYS holds a key that is published with the source.")
 _refuse(not ALLOWED_HOSTS, "COX_ALLOWED_HOSTS must name the hosts that this server answers for.")
 _refuse("*" in ALLOWED_HOSTS, "COX_ALLOWED_HOSTS must name hosts, not '*'.")
 for _name, _value in {

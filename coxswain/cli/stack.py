@@ -39,6 +39,9 @@ def up(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.", envvar="COX_HOST")] = "127.0.0.1",
     detach: Annotated[bool, typer.Option("--detach", help="Return once the stack is ready; it runs on.")] = False,
+    echo: Annotated[
+        bool, typer.Option("--echo/--no-echo", help="Repeat what the parts say; it is in DIR/logs in any case.")
+    ] = True,
     services_only: Annotated[
         bool, typer.Option("--services-only", help="Database and broker alone, to restore a backup into.")
     ] = False,
@@ -65,7 +68,7 @@ def up(
         root, port=port, host=host, with_servers=not services_only, with_agent=not no_agent, slots=slots, device=device,
         scripts_as_agent=scripts_as_agent,
     )  # fmt: skip
-    run_stack(options, echo=True, on_ready=_announce_services if services_only else _announce)
+    run_stack(options, echo=echo, on_ready=_announce_services if services_only else _announce)
 
 
 def down(data_dir: DataDir = None) -> None:
@@ -81,13 +84,13 @@ def down(data_dir: DataDir = None) -> None:
 
 def status(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
     """Show the processes of the embedded stack; exits with 5 when none runs."""
-    from coxswain.stack.plan import http_answers
+    from coxswain.stack.plan import http_answers, probe_address
     from coxswain.stack.state import is_running, load_state
 
     paths = _paths(data_dir)
     state = load_state(paths.state)
     running = is_running(paths)
-    is_ready = running and state.is_ready and http_answers(f"http://127.0.0.1:{state.port}/readyz")
+    is_ready = running and state.is_ready and http_answers(f"{probe_address(state.host, state.port)}/readyz")
     rows = [_process_row(child.name, child.status, child.process, child.restarts) for child in state.children]
     if as_json:
         summary = {"data_dir": str(paths.root), "running": running, "ready": is_ready, "url": state.url}
@@ -152,12 +155,12 @@ def _start_detached(paths: "StackPaths") -> None:
     paths.create()
     with hold_lock(paths):  # refused here when one runs: its log must not be cut
         pass
-    arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
+    arguments = [argument for argument in sys.argv[1:] if argument not in {"--detach", "--echo"}] + ["--no-echo"]
     log_path = paths.logs / "supervisor.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "coxswain.cli.app", *arguments],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, cwd=paths.root,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     deadline = time.monotonic() + _DETACHED_START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline:

@@ -74,6 +74,13 @@ def http_answers(url: str) -> bool:
         connection.close()
 
 
+def probe_address(host: str, port: int) -> str:
+    """The base URL under which this machine reaches a server that listens on ``host``."""
+    if host in {"", "0.0.0.0", "::"}:  # noqa: S104
+        host = LOOPBACK
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def other_database(redis_url: str, database: int) -> str:
     """The same Redis server with another numbered database."""
     return urlsplit(redis_url)._replace(path=f"/{database}").geturl()
@@ -140,7 +147,7 @@ def build_plan(
         database_url=postgres.url if postgres else inherited["DATABASE_URL"],
         redis_url=redis.url(0) if redis else inherited["REDIS_URL"],
     )  # fmt: skip
-    probe_url = f"http://{LOOPBACK if options.host in {'0.0.0.0', '::'} else options.host}:{port}"  # noqa: S104
+    probe_url = probe_address(options.host, port)
     services = []
     if postgres:
         services.append(_postgres(postgres))
@@ -211,6 +218,8 @@ def _servers(
     web = _python(
         "uvicorn", "controlplane.asgi:application", "--host", options.host, "--port", port, "--workers", 1,
         "--no-access-log", "--timeout-graceful-shutdown", 3,
+        # Whoever is on this machine could else name any address in X-Forwarded-For, and evade the lock-out by it.
+        "--proxy-headers" if env.get("COX_TRUSTED_PROXY", "0") not in {"", "0"} else "--no-proxy-headers",
     )  # fmt: skip
     worker = _python(
         "celery", "-A", "controlplane.celery", "worker", "-Q", "control", "-n", "control@%h", "-l", "INFO",

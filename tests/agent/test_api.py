@@ -22,7 +22,8 @@ from workers.agent.api import (
     TokenRefused,
     Unreachable,
 )
-from workers.contract.node_api import MetricsBatch
+from workers.contract.node_api import ExitReport, MetricsBatch, Outcome
+from workers.contract.run import FailureKind
 
 BATCH = MetricsBatch(rank=0, start=0, stop=1, series=())
 
@@ -33,11 +34,13 @@ class Answers:
     def __init__(self) -> None:
         self.status = 200
         self.body = b"{}"
+        self.asked = b""
+        """The body of the last request."""
         answers = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
+                answers.asked = self.rfile.read(int(self.headers["Content-Length"]))
                 self.send_response(answers.status)
                 self.end_headers()
                 self.wfile.write(answers.body)
@@ -124,3 +127,16 @@ def test_retry_passes_refusals_through() -> None:
 
     with pytest.raises(Refused):
         Retry(0.01, 0.01, threading.Event()).call(refuse)
+
+
+def test_nul_in_last_words_does_not_keep_them_from_being_stored(api: NodeApi, answers: Answers) -> None:
+    literal = "\\u0000"  # six characters that only look like one
+    report = ExitReport(
+        fence=1, time_us=1, outcome=Outcome.FAILED, failure_kind=FailureKind.USER,
+        reason=f"bad byte \0 in {literal}", traceback="a\0b", exit_codes=(1,),
+    )  # fmt: skip
+    api.report(uuid4(), report)
+    told = json.loads(answers.asked)
+    assert told["reason"] == f"bad byte \N{REPLACEMENT CHARACTER} in {literal}"
+    assert told["traceback"] == "a\N{REPLACEMENT CHARACTER}b"
+    assert told["fence"] == 1

@@ -22,6 +22,7 @@ GOOD = {
     "REDIS_URL": "redis://redis.example.org:6379/0",
     "COX_STORAGE_URL": "s3://bucket",
     "COX_SECRET_KEY": "k3Jx9vQ2mN8bR5tY7wZ1cF4gH6jL0pS-dA_eU+iO=xW!qE?uT.",
+    "COX_SECRETS_KEYS": "bm90LXRoZS1wdWJsaXNoZWQta2V5LW9mLXRlc3RzISE",
     "COX_ALLOWED_HOSTS": "cox.example.org",
     "COX_PUBLIC_URL": "https://cox.example.org",
 }
@@ -78,6 +79,7 @@ def test_complete_production_starts(load: Load) -> None:
         ({"COX_SECRET_KEY": "tests-only"}, "COX_SECRET_KEY"),
         ({"COX_SECRET_KEY": "changeme" * 10}, "COX_SECRET_KEY"),
         ({"COX_SECRET_KEY": "x" * 80}, "COX_SECRET_KEY"),
+        ({"COX_SECRETS_KEYS": "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk"}, "COX_SECRETS_KEYS"),
         ({"COX_ALLOWED_HOSTS": "*"}, "COX_ALLOWED_HOSTS"),
         ({"COX_PUBLIC_URL": "http://cox.example.org"}, "https"),
         ({"COX_LOGIN_FAILURES": "many"}, "COX_LOGIN_FAILURES must be a whole number"),

@@ -54,6 +54,8 @@ def spec(dataset: str) -> Json:
         "gradient_accumulation": 4,
         "checkpoint": {"every_steps": 25, "keep_last": 3},
         "validate_every_steps": 50,
+        # the same learning rate however many steps there are: a longer run begins with the undisturbed curve
+        "schedule": {"kind": "wsd", "warmup_steps": 10, "decay_ratio": 0.0},
     }
 
 

@@ -1,6 +1,7 @@
 """Kill, cut and restart every part while a job trains: nothing may be lost, doubled or different."""
 
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -8,9 +9,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from coxswain.stack.plan import node_name
 from tests.faults.conftest import NUM_STEPS
 from tests.live.api import Api, Json
 from tests.live.stack import LiveStack, eventually
+from workers.contract.queues import node_queue
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -29,12 +32,15 @@ def alive(pids: list[int]) -> list[int]:
     return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
-def assert_logs_complete(api: Api, job_id: str) -> None:
-    """Every stream of every rank was closed by its end record, and the start-up lines are there."""
+def assert_logs_complete(api: Api, job_id: str, *, steps: int | None = None) -> None:
+    """Every stream of every rank was closed by its end record; rank 0 has told of each of ``steps`` once."""
     for rank in (0, 1):
         for stream in ("stdout", "stderr"):
             page = api.get(f"jobs/{job_id}/logs", rank=rank, stream=stream)
             assert page["is_complete"], (rank, stream, page)
+    if steps is not None:
+        told = re.findall(r"^step (\d+)/\d+  loss ", api.log(job_id), flags=re.MULTILINE)
+        assert [int(step) for step in told] == list(range(1, steps + 1))
 
 
 def test_killed_rank_is_started_again_from_the_last_checkpoint(
@@ -75,11 +81,13 @@ def test_agent_killed_in_mid_training_resumes_after_its_restart(
 
 def test_lost_hint_costs_one_heartbeat(stack: LiveStack, api: Api, spec: Json, undisturbed: dict[int, float]) -> None:
     agent = stack.pid("agent")
-    os.kill(agent, signal.SIGSTOP)  # so that the hint lies in the queue
+    broker = Redis.from_url(stack.plan.env["COX_BROKER_URL"])
+    os.kill(agent, signal.SIGSTOP)
+    time.sleep(2)  # the agent's pending BRPOP lasts a second: after it a hint stays in the queue
     try:
         job_id = api.submit("lose-the-hint", spec)
-        eventually(lambda: api.get(f"jobs/{job_id}/attempts")["results"], lambda attempts: len(attempts) == 1)
-        Redis.from_url(stack.plan.env["COX_BROKER_URL"]).flushall()
+        eventually(lambda: broker.llen(node_queue(node_name())), lambda waiting: waiting == 1)
+        broker.flushall()
     finally:
         os.kill(agent, signal.SIGCONT)
     assert_ended_like(undisturbed, api, job_id, attempts=1)
@@ -88,7 +96,7 @@ def test_lost_hint_costs_one_heartbeat(stack: LiveStack, api: Api, spec: Json, u
 def test_training_goes_on_while_redis_and_postgres_are_away(
     stack: LiveStack, api: Api, spec: Json, undisturbed: dict[int, float]
 ) -> None:
-    job_id = api.submit("no-redis-no-postgres", spec)
+    job_id = api.submit("no-redis-no-postgres", spec | {"steps": 100_000})
     assert api.wait_for_step(job_id, 20)["state"] == "running"
     stack.stop("redis")
     stack.kill("postgres")
@@ -96,8 +104,16 @@ def test_training_goes_on_while_redis_and_postgres_are_away(
     stack.start("postgres")
     time.sleep(29)
     stack.start("redis")
-    assert_ended_like(undisturbed, api, job_id, attempts=1)
-    assert_logs_complete(api, job_id)
+    job = api.get(f"jobs/{job_id}")
+    assert job["state"] == "running"
+    api.wait_for_step(job_id, max(job["progress"]["step"] + 5, NUM_STEPS + 1))
+    api.post(f"jobs/{job_id}/cancel")
+    assert api.wait_final(job_id)["state"] == "cancelled"
+    assert len(api.get(f"jobs/{job_id}/attempts")["results"]) == 1
+    curve = api.curve(job_id)
+    assert sorted(curve) == list(range(1, max(curve) + 1)), "every point of every step was kept"
+    assert {step: curve[step] for step in undisturbed} == undisturbed
+    assert_logs_complete(api, job_id, steps=max(curve))
 
 
 def test_web_server_away_for_longer_than_a_lease_disturbs_no_job(
@@ -109,7 +125,7 @@ def test_web_server_away_for_longer_than_a_lease_disturbs_no_job(
     time.sleep(25)
     stack.start("web")
     assert_ended_like(undisturbed, api, job_id, attempts=1)
-    assert_logs_complete(api, job_id)
+    assert_logs_complete(api, job_id, steps=NUM_STEPS)
 
 
 def test_cancel_stops_at_a_step_after_saving(stack: LiveStack, api: Api, spec: Json) -> None:

@@ -112,6 +112,16 @@ class Api:
         assert len(set(steps)) == len(steps), "a step is there twice"
         return dict(zip(steps, values, strict=True))
 
+    def log(self, job_id: str, *, rank: int = 0, stream: str = "stdout") -> str:
+        """All that a rank wrote in the newest attempt."""
+        text, offset = "", 0
+        while True:
+            page = self.get(f"jobs/{job_id}/logs", rank=rank, stream=stream, offset=offset)
+            text += page["text"]
+            if page["stop"] <= offset:
+                return text
+            offset = page["stop"]
+
     def attempts(self, job_id: str) -> list[Json]:
         """All attempts, oldest first."""
         return sorted(self.get(f"jobs/{job_id}/attempts")["results"], key=lambda attempt: attempt["number"])

@@ -2,11 +2,12 @@
 
 # ruff: noqa: N818  the exceptions are named for what the server said
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
@@ -192,9 +193,7 @@ class NodeApi:
             raise Unreachable(f"{type(error).__name__}: {error}") from error
 
     def _post(self, url: str, body: BaseModel, reply: type[ReplyT]) -> ReplyT:
-        response = self._send(
-            "POST", url, content=body.model_dump_json().encode(), headers={"Content-Type": "application/json"}
-        )
+        response = self._send("POST", url, content=_encode(body), headers={"Content-Type": "application/json"})
         return _parse(response, reply)
 
     def _send(
@@ -213,6 +212,24 @@ class NodeApi:
         if response.is_error:
             _raise_for(response)
         return response
+
+
+def _encode(body: BaseModel) -> bytes:
+    """Write a body that can be stored: a rank may say NUL in its last words or its completion, Postgres may not."""
+    content = body.model_dump_json().encode()
+    if b"\\u0000" in content:
+        content = json.dumps(_without_nul(json.loads(content))).encode()
+    return content
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+    return value
 
 
 def _parse(response: httpx.Response, reply: type[ReplyT]) -> ReplyT:

@@ -8,7 +8,7 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
-from apps.accounts.models import ApiToken, User
+from apps.accounts.models import ApiToken, Membership, Role, User
 from apps.accounts.services import create_token
 from apps.core.models import Event
 
@@ -62,3 +62,21 @@ def test_user_is_made_and_deactivated_but_not_deleted(console: Client, editor: U
 def test_console_is_closed_to_others(client: Client, client_for: Callable[..., Client], editor: User) -> None:
     client.force_login(editor)
     assert client.get("/admin/", follow=False).status_code == 302
+
+
+def test_last_owner_of_a_workspace_stays(console: Client, editor: User) -> None:
+    member = Membership.objects.get(user=editor)
+    Membership.objects.filter(pk=member.pk).update(role=Role.OWNER)
+    address = reverse("admin:accounts_workspace_change", args=[member.workspace_id])
+    rows = list(Membership.objects.filter(workspace=member.workspace))
+    form = {"name": member.workspace.name, "memberships-TOTAL_FORMS": len(rows), "memberships-INITIAL_FORMS": len(rows)}
+    for index, row in enumerate(rows):
+        form |= {
+            f"memberships-{index}-id": str(row.pk),
+            f"memberships-{index}-workspace": str(row.workspace_id),
+            f"memberships-{index}-user": str(row.user_id),
+            f"memberships-{index}-role": Role.EDITOR,
+        }
+    answer = console.post(address, form)
+    assert "keeps at least one owner" in answer.content.decode()
+    assert Membership.objects.get(pk=member.pk).role == Role.OWNER

@@ -30,3 +30,19 @@ def test_missing_or_empty_password_file_is_a_clear_error(tmp_path: Path) -> None
     (tmp_path / "empty").write_text("\n")
     with pytest.raises(CommandError, match="is empty"):
         call_command("ensure_admin", "--password-file", str(tmp_path / "empty"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_next_start_of_a_stack_leaves_its_admin_as_people_made_it(tmp_path: Path) -> None:
+    password, token = tmp_path / "password", tmp_path / "token"
+    password.write_text("first password\n")
+    arguments = ("--admin-username", "root", "--admin-password-file", str(password), "--join-token-file", str(token))
+    call_command("bootstrap", *arguments, verbosity=0)
+    user = User.objects.get()
+    user.set_password("chosen by a person")
+    user.is_active = False
+    user.save()
+    call_command("bootstrap", *arguments, verbosity=0)
+    user.refresh_from_db()
+    assert user.check_password("chosen by a person")
+    assert not user.is_active

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.db import connection
@@ -44,11 +45,13 @@ class Command(BaseCommand):
         """Do all of it, each step only where needed."""
         with migration_lock():
             call_command("migrate", interactive=False, verbosity=1, skip_checks=True)
-            call_command(
-                "ensure_admin",
-                username=options["admin_username"],
-                password_file=options["admin_password_file"],
-            )
+            if not get_user_model().objects.filter(username__iexact=options["admin_username"]).exists():
+                # Only the first time: who has changed the password, or locked the account, meant it.
+                call_command(
+                    "ensure_admin",
+                    username=options["admin_username"],
+                    password_file=options["admin_password_file"],
+                )
             if not options["join_token_file"].exists():
                 call_command(
                     "create_join_token", name="embedded", reusable=True, output_file=options["join_token_file"]
