@@ -37,6 +37,21 @@ def test_every_spec_field_has_a_title_for_the_form(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(JOB_KINDS))
+def test_every_value_a_person_fills_in_is_explained(kind: str) -> None:
+    """At any depth; what only groups others is explained by its own schema, a constant by nothing."""
+    schema = JOB_KINDS[kind].model_json_schema()
+    parts = {kind: schema} | schema.get("$defs", {})
+    silent = [
+        f"{part}.{name}"
+        for part, described in parts.items()
+        for name, value in described.get("properties", {}).items()
+        if not {"const", "$ref", "oneOf"} & set(value) and name not in {"version"}
+        and not (value.get("title") and value.get("description"))
+    ]  # fmt: skip
+    assert silent == []
+
+
+@pytest.mark.parametrize("kind", sorted(JOB_KINDS))
 def test_specs_stay_within_their_budget_of_fields(kind: str) -> None:
     budgets = {"train": 18}  # kind and version come on top; why it is one more: tests/architecture/test_budgets.py
     assert len(JOB_KINDS[kind].model_fields) <= budgets.get(kind, 15)

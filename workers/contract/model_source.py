@@ -17,13 +17,18 @@ class LlamaConfig(ContractModel):
     source: Literal["config"] = "config"
     hidden_size: int = Field(192, ge=8, le=16384, title="Width", description="Residual stream width.")
     num_layers: int = Field(4, ge=1, le=256, title="Depth", description="Decoder blocks.")
-    num_heads: int = Field(6, ge=1, le=256, title="Attention heads")
+    num_heads: int = Field(6, ge=1, le=256, title="Attention heads", description="Must divide the width.")
     num_kv_heads: int | None = Field(
         None, ge=1, le=256, title="Key-value heads", description="Grouped-query attention; empty means one per head."
     )
-    intermediate_size: int = Field(512, ge=8, le=65536, title="MLP width")
+    intermediate_size: int = Field(512, ge=8, le=65536, title="MLP width", description="Inner width of the gated MLP.")
     tie_embeddings: bool = Field(default=True, title="Tie embeddings", description="Share input and output embeddings.")
-    rope_theta: float = Field(10_000.0, gt=0, title="RoPE base")
+    rope_theta: float = Field(
+        10_000.0,
+        gt=0,
+        title="RoPE base",
+        description="Base of the rotary position embedding; longer contexts take a larger one.",
+    )
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "LlamaConfig":

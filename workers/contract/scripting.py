@@ -59,7 +59,7 @@ Text = Annotated[str, StringConstraints(max_length=32_768, pattern=r"^[^\x00]*$"
 class UploadedFile(ContractModel):
     """A file that was sent beforehand through the transfer protocol (`uploads`)."""
 
-    sha256: str = Field(pattern=SHA256_PATTERN, title="SHA-256")
+    sha256: str = Field(pattern=SHA256_PATTERN, title="SHA-256", description="Of the uploaded archive or bundle.")
     size_bytes: int = Field(ge=0, title="Size", description="Bytes.")
 
 
@@ -143,7 +143,7 @@ class SecretVariable(ContractModel):
     """A secret of the project as an environment variable."""
 
     deliver: Literal["variable"] = "variable"
-    secret: SecretName = Field(title="Secret")
+    secret: SecretName = Field(title="Secret", description="Name of a secret of the project.")
     variable: VariableName = Field(title="Variable", description="That holds the value.")
 
 
@@ -151,7 +151,7 @@ class SecretFile(ContractModel):
     """A secret of the project as a file that the script alone can read."""
 
     deliver: Literal["file"] = "file"
-    secret: SecretName = Field(title="Secret")
+    secret: SecretName = Field(title="Secret", description="Name of a secret of the project.")
     variable: VariableName = Field(title="Variable", description="That holds the file's path.")
 
 

@@ -57,11 +57,15 @@ class AdamWSpec(ContractModel):
     """Decoupled weight decay. Loshchilov and Hutter, arXiv:1711.05101, algorithm 2."""
 
     kind: Literal["adamw"] = "adamw"
-    learning_rate: float = Field(4e-3, gt=0, le=1, title="Peak learning rate")
+    learning_rate: float = Field(
+        4e-3, gt=0, le=1, title="Peak learning rate", description="Of AdamW, after the warm-up."
+    )
     weight_decay: float = Field(0.1, ge=0, le=1, title="Weight decay", description="On matrices only.")
-    beta1: float = Field(0.9, ge=0, lt=1, title="Beta 1")
-    beta2: float = Field(0.95, ge=0, lt=1, title="Beta 2")
-    eps: float = Field(1e-8, gt=0, le=1, title="Epsilon")
+    beta1: float = Field(0.9, ge=0, lt=1, title="Beta 1", description="Decay of the gradient's mean.")
+    beta2: float = Field(0.95, ge=0, lt=1, title="Beta 2", description="Decay of the squared gradient's mean.")
+    eps: float = Field(
+        1e-8, gt=0, le=1, title="Epsilon", description="Added to the root of the squared gradient's mean."
+    )
     max_grad_norm: float = Field(
         1.0, ge=0, title="Gradient clipping", description="Largest global norm; 0 never clips."
     )
@@ -99,7 +103,9 @@ class CheckpointSpec(ContractModel):
     """When to save, and what to keep."""
 
     every_steps: int = Field(200, ge=1, title="Save every", description="Steps. The last step is always saved.")
-    keep_last: int = Field(2, ge=1, le=100, title="Keep last")
+    keep_last: int = Field(
+        2, ge=1, le=100, title="Keep last", description="Newest checkpoints that stay; the best one stays beside them."
+    )
     keep_best: bool = Field(default=True, title="Keep best", description="By validation loss.")
 
 
@@ -117,14 +123,24 @@ class TrainSpec(ContractModel):
     optimizer: AdamWSpec = Field(default_factory=AdamWSpec, title="Optimizer")
     schedule: Schedule = Field(default_factory=CosineSchedule, title="Learning rate schedule")
     precision: Precision = Field(Precision.AUTO, title="Precision", description="auto: bf16 where the hardware has it.")
-    activation_checkpointing: bool = Field(default=False, title="Activation checkpointing")
+    activation_checkpointing: bool = Field(
+        default=False,
+        title="Activation checkpointing",
+        description="Compute activations again in backward: less memory, about a third more time.",
+    )
     distribution: DistributionSpec = Field(
         default_factory=DistributionSpec, title="Distribution", description="How the ranks share model and data."
     )
     checkpoint: CheckpointSpec = Field(default_factory=CheckpointSpec, title="Checkpoints")
     report_every_steps: int = Field(1, ge=1, title="Report every", description="Steps between two points of a curve.")
     validate_every_steps: int = Field(100, ge=1, title="Validate every", description="Steps.")
-    seed: int = Field(1234, ge=0, le=2**63 - 1, title="Seed")
+    seed: int = Field(
+        1234,
+        ge=0,
+        le=2**63 - 1,
+        title="Seed",
+        description="Of weights, order of samples and dropout: the same seed gives the same losses.",
+    )
     output_model: str | None = Field(
         None,
         pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",

@@ -25,7 +25,7 @@ class CalibrationSpec(ContractModel):
         title="Dataset",
         description="A dataset name, or `name@3` for one version; a local directory or file without a control plane.",
     )
-    num_samples: int = Field(64, ge=1, le=65_536, title="Samples")
+    num_samples: int = Field(64, ge=1, le=65_536, title="Samples", description="Drawn from the dataset by the seed.")
     length: int = Field(256, ge=8, le=131_072, title="Sample length", description="Tokens.")
     batch_size: int = Field(8, ge=1, le=4096, title="Batch", description="Samples that are run at once.")
     seed: int = Field(1234, ge=0, le=2**63 - 1, title="Seed", description="Draws the samples.")

@@ -57,7 +57,9 @@ class CastSpec(ContractModel):
     """Store every tensor in 16 bits."""
 
     method: Literal["cast"] = "cast"
-    dtype: Literal["bf16", "fp16"] = Field("bf16", title="Type")
+    dtype: Literal["bf16", "fp16"] = Field(
+        "bf16", title="Type", description="Of all weights; bf16 keeps the range of fp32, fp16 more digits."
+    )
 
 
 QuantizationSpec = RTNSpec | GPTQSpec | AWQSpec | SmoothQuantSpec | Int8DynamicSpec
