@@ -66,7 +66,7 @@ def run_export(spec: ExportSpec, context: RankContext) -> JobEnd:
         answer=written.answer,
         duration_s=time.monotonic() - started,
     )
-    export.stage("done")
+    export.finish()
     context.events.emit(ResultEvent, result=result)
     context.events.emit(OutputEvent, directory=EXPORT_DIRECTORY, manifest=manifest)
     for check in written.checks:
@@ -106,9 +106,16 @@ class _Export:
             StopRequested: asked to stop.
         """
         self._context.stop.raise_if_wished()
-        self._context.events.emit(ProgressEvent, step=min(self._done, _NUM_STAGES), total_steps=_NUM_STAGES)
+        self._tell(self._done)
         self._context.phase(name)
         self._done += 1
+
+    def finish(self) -> None:
+        """Say that all is done; what is published stays, whatever is wished now."""
+        self._tell(_NUM_STAGES)
+
+    def _tell(self, step: int) -> None:
+        self._context.events.emit(ProgressEvent, step=step, total_steps=_NUM_STAGES)
 
 
 def _write_hugging_face(export: _Export, directory: Path) -> _Written:

@@ -6,6 +6,7 @@ import { Completions } from "@/components/completions";
 import { Panel } from "@/components/panel";
 import type { Job } from "@/lib/api-types";
 import { completionsOf } from "@/lib/completions";
+import { ExportChecks } from "./export-checks";
 
 export function JobResult({ job }: { job: Job }) {
   const completions = completionsOf(job.result);
@@ -24,6 +25,7 @@ export function JobResult({ job }: { job: Job }) {
           </Group>
         </Alert>
       )}
+      <ExportChecks result={job.result} />
       {completions.length > 0 && (
         <Panel title={completions.length > 1 ? "Completions" : "Completion"} testId="job-result">
           <Stack gap="sm">
