@@ -20,8 +20,9 @@ DataDir = Annotated[Path | None, typer.Option(help="Where the node keeps its spo
 TokenFile = Annotated[Path | None, typer.Option(help="A file with the join token.")]
 
 
-@app.command()
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def start(
+    context: typer.Context,
     server: Server,
     name: Annotated[str, typer.Option(help="Unique name of this node; a node that comes back keeps its identity.")],
     join_token: Annotated[
@@ -39,7 +40,7 @@ def start(
     ] = False,
     script_python: Annotated[Path | None, typer.Option(help="Interpreter of script jobs.")] = None,
 ) -> None:
-    """Run the agent of this machine until it is stopped."""
+    """Run the agent of this machine until it is stopped; it takes all options of `python -m workers.agent`."""
     folder = _folder(data_dir, name)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if join_token and join_token_file is None:
@@ -56,6 +57,7 @@ def start(
         command.append("--scripts-as-agent")
     if script_python is not None:
         command += ["--script-python", str(script_python)]
+    command += context.args
     environment = {key: value for key, value in os.environ.items() if key != "COX_JOIN_TOKEN"}
     os.execve(sys.executable, command, environment)  # noqa: S606 (the agent takes this process' place)
 
