@@ -22,4 +22,4 @@ class LifecycleConfig(AppConfig):
         dataset_references.refuse_deletion_while(rules_on_dataset)
         model_references.refuse_deletion_while(stage_that_keeps)
         model_references.refuse_deletion_while(promotions_that_need)
-        periodic.register(DECIDE_WAITING_TASK, every_s=30)
+        periodic.register(DECIDE_WAITING_TASK, every_s=60)

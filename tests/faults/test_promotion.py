@@ -53,7 +53,9 @@ def test_promotion_is_decided_when_the_control_worker_comes_back(
     promotions = f"model-versions/{second}/promotions"
     assert api.get(promotions)["results"][0]["state"] == "pending"
     stack.start("worker")
-    decided = eventually(lambda: api.get(promotions)["results"][0], lambda row: row["state"] != "pending", timeout_s=60)
+    decided = eventually(
+        lambda: api.get(promotions)["results"][0], lambda row: row["state"] != "pending", timeout_s=120
+    )
     assert decided["state"] == "promoted", decided
     assert [verdict["passed"] for verdict in decided["verdicts"]] == [True] * 3
     assert api.get(f"models/{model}/production")["version"]["name"] == second
