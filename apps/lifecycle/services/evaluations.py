@@ -47,7 +47,7 @@ def _row(job: Job, spec: EvaluateSpec, result: EvaluationResult, found: Measurem
         spread=found.spread,
         unit=metric.unit,
         num_values=found.num_values,
-        dtype=found.dtype,
+        dtype=found.dtype[:20],  # a node's word: too long a one must not undo the job's end
         dataset_version_id=job.dataset_version_id if metric.needs_dataset else None,
         reference_id=job.reference_version_id if metric.needs_reference else None,
         protocol=protocol_of(spec, found.metric),

@@ -61,7 +61,9 @@ class EvaluateSpec(ContractModel):
         description="Score only what training with this `validation_pct` holds out, in percent; 0 means everything.",
     )
     precision: Precision = Field(
-        Precision.FP32, title="Precision", description="Of scoring. Speed is measured as the version is served."
+        Precision.FP32,
+        title="Precision",
+        description="Of scoring. Speed is measured in the form in which it is stored.",
     )
     generation: GenerationTiming = Field(default_factory=GenerationTiming, title="Generation")
     seed: int = Field(1234, ge=0, le=2**63 - 1, title="Seed", description="Draws samples and prompts.")

@@ -1,6 +1,6 @@
 """How fast a model generates: the prompt's pass (prefill), the first token, and one token after another (decoding).
 
-The same random prompts for every version of one vocabulary; greedy decoding with a KV cache, as it is served. Shapes:
+The same random prompts for every version of one vocabulary; greedy decoding with a KV cache. Shapes:
 B = sequences at once, P = tokens of the prompt.
 """
 

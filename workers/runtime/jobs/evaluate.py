@@ -1,6 +1,6 @@
 """The ``evaluate`` kind: a model version measured, alone and against a reference, on one rank.
 
-Speed and memory come first, while nothing but the model is loaded and in the form in which it is served; the reference
+Speed and memory come first, while nothing but the model is loaded and in the form in which it is stored; the reference
 and scoring in the wanted precision follow.
 """
 

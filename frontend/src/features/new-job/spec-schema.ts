@@ -74,7 +74,12 @@ export function prepareSchema(schema: Json): RJSFSchema {
   return prepare(without(schema, ["$defs", "title", "description"]), schema, []) as RJSFSchema;
 }
 
-const PICKERS: Record<string, string> = { dataset: "dataset", model: "modelVersion", prompt: "textarea" };
+const PICKERS: Record<string, string> = {
+  dataset: "dataset",
+  model: "modelVersion",
+  reference: "modelVersion",
+  prompt: "textarea",
+};
 
 function propertiesOf(schema: Json): [string, Json][] {
   const properties = schema["properties"];
