@@ -27,8 +27,8 @@ def versions(api: Api, dataset: str) -> list[str]:
     recipe = [{"method": "rtn", "bits": 4, "group_size": 16}]
     compress = {"kind": "compress", "model": "gated_v1", "recipe": recipe}
     found = []
-    for spec in (train, compress):
-        job = api.wait_final(api.submit(str(spec["kind"]), spec, slots=1))
+    for name, spec in (("train", train), ("compress", compress)):
+        job = api.wait_final(api.submit(name, spec, slots=1))
         assert job["state"] == "succeeded", job["state_reason"]
         found.append(job["output_version"]["name"])
     return found

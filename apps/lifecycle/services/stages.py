@@ -76,7 +76,8 @@ def put_in_production(
     """Replace what a locked model has in production; None leaves nothing there."""
     current = production_of(model.pk)
     if current is not None:  # first, for there can be one only
-        move(current, to=Stage.VALIDATED, actor=actor, reason=reason, details=details)
+        replaced_by: dict[str, object] = {"replaced_by": str(version) if version is not None else None}
+        move(current, to=Stage.VALIDATED, actor=actor, reason=reason, details=replaced_by)
     if version is not None:
         if version.stage != Stage.VALIDATED:
             move(version, to=Stage.VALIDATED, actor=actor, reason=reason, details=details)

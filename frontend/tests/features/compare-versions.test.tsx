@@ -20,6 +20,8 @@ afterEach(() => server.resetHandlers());
 afterAll(() => server.close());
 
 const url = (path: string) => `${location.origin}/api/v1/${path}`;
+/** For busy machines: drawing a first page may take more than the usual second. */
+const PATIENTLY = { timeout: 10_000 };
 const AXES = { size: "size_on_disk_bytes", speed: "decode_tokens_per_s_batch1", quality: "perplexity" } as const;
 
 const column = (metric: string, unit: string, isHigherBetter: boolean) => ({
@@ -73,7 +75,7 @@ function show(children: ReactNode) {
 test("the table shows differences from the parent, and the plot dims what is dominated", async () => {
   server.use(http.get(url("models/m/comparison"), () => HttpResponse.json(COMPARISON)));
   show(<CompareVersions modelId="m" />);
-  expect(await screen.findByTestId("difference-tiny_v2-perplexity")).toHaveTextContent("+13%");
+  expect(await screen.findByTestId("difference-tiny_v2-perplexity", {}, PATIENTLY)).toHaveTextContent("+13%");
   expect(screen.getByTestId("difference-tiny_v2-size_on_disk_bytes")).toHaveTextContent("-75%");
   const table = within(screen.getByTestId("compare-versions"));
   expect(table.getByText("behind tiny_v2")).toBeInTheDocument();
@@ -113,10 +115,12 @@ test("the dialog tells each verdict, what it would replace, and why it was refus
   );
   const version = { id: "v2", name: "tiny_v2", model: "m" } as ModelVersion;
   show(<PromoteDialog version={version} isOpen onClose={() => undefined} />);
-  expect(await screen.findByTestId("verdict-perplexity")).toHaveTextContent("Not met. 9 must be at most 8.");
+  expect(await screen.findByTestId("verdict-perplexity", {}, PATIENTLY)).toHaveTextContent(
+    "Not met. 9 must be at most 8.",
+  );
   expect(screen.getByText("It will replace tiny_v1.")).toBeInTheDocument();
   await userEvent.click(screen.getByRole("button", { name: "Promote" }));
-  expect(await screen.findByRole("alert", { name: "Refused" })).toHaveTextContent("Not met: perplexity.");
+  expect(await screen.findByRole("alert", { name: "Refused" }, PATIENTLY)).toHaveTextContent("Not met: perplexity.");
   expect(sent).toEqual([{ target: "production", reason: "", override: false, replaces: "v1" }]);
   await userEvent.click(screen.getByLabelText(/^Promote although/));
   expect(screen.getByRole("button", { name: "Promote" })).toBeDisabled();

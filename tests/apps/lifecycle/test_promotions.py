@@ -85,6 +85,7 @@ def test_missing_evaluations_run_first_and_the_promotion_waits_for_them(
 def test_unmet_rule_refuses_and_an_owner_may_override_with_a_reason_that_stays(
     api: APIClient, owner_api: APIClient, agent: FakeAgent, make_version: MakeVersion, rule: Any
 ) -> None:
+    promote(api, make_version())
     version = make_version()
     rule(version, **QUALITY, against="number", bound=8.0)
     promote(api, version)
@@ -105,7 +106,8 @@ def test_unmet_rule_refuses_and_an_owner_may_override_with_a_reason_that_stays(
     done = promote(owner_api, version, override=True, reason="the customer waits")
     assert (done["state"], done["is_override"], done["reason"]) == ("promoted", True, "the customer waits")
     assert done["decision"] == "Promoted although not met: perplexity."
-    newest = api.get(f"/api/v1/models/{version.model_id}/stages").json()["results"][0]
+    newest, _, replaced, *_ = api.get(f"/api/v1/models/{version.model_id}/stages").json()["results"]
+    assert (replaced["version_name"], replaced["is_override"]) == ("tiny_v1", False)
     owner_name = owner_api.get("/api/v1/me").json()["username"]
     assert (newest["is_override"], newest["reason"], newest["actor"]) == (True, "the customer waits", owner_name)
 

@@ -1,5 +1,5 @@
 /** The versions of a model side by side: figures, and how far each is from its parent's. */
-import { Badge, Stack, Text, Tooltip } from "@mantine/core";
+import { Stack, Text, Tooltip } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
 import { DataTable, type Column } from "@/components/data-table";
 import { Panel } from "@/components/panel";
@@ -73,7 +73,7 @@ function headerOf(column: ComparisonColumn): string {
 
 function Standing({ row }: { row: ComparedVersion }) {
   if (row.is_on_front === null) return <Text c="dimmed">-</Text>;
-  if (row.is_on_front) return <Badge size="sm">On the front</Badge>;
+  if (row.is_on_front) return <b>On the front</b>;
   return (
     <Text c="dimmed" fz="xs">
       behind {row.dominated_by}

@@ -53,7 +53,13 @@ export function ParetoPlot({ comparison }: { comparison: Comparison }) {
           Dimmed: another version is nowhere worse in size, speed and quality
         </Text>
       </Group>
-      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} width="100%" role="group" aria-label="Versions by two figures">
+      <svg
+        viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+        width="100%"
+        style={{ maxWidth: 760 }}
+        role="group"
+        aria-label="Versions by two figures"
+      >
         <Frame points={points} unitX={columnX.unit} unitY={columnY.unit} />
         <text x={(LEFT + WIDTH - RIGHT) / 2} y={HEIGHT - 4} textAnchor="middle" fontSize={11} fill="currentColor">
           {columnX.title}, {better(columnX.higher_is_better, "more is better", "less is better")}
