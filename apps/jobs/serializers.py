@@ -119,6 +119,49 @@ class SubmitJobSerializer(InputSerializer):
     priority = serializers.IntegerField(min_value=-MAX_PRIORITY, max_value=MAX_PRIORITY, required=False)
 
 
+class EstimateJobSerializer(InputSerializer):
+    """A job that may be submitted."""
+
+    project = serializers.UUIDField()
+    spec = serializers.DictField()
+    resources = SubmitResourcesSerializer(required=False)
+
+
+class MeshSerializer(serializers.Serializer[Any]):
+    """Degrees of the mesh's axes, outermost first; rank numbers run along the last one fastest."""
+
+    pp = serializers.IntegerField()
+    dp_replicate = serializers.IntegerField()
+    dp_shard = serializers.IntegerField()
+    tp = serializers.IntegerField()
+
+
+class RankMemorySerializer(serializers.Serializer[Any]):
+    """Bytes on one rank."""
+
+    weights = serializers.IntegerField()
+    gradients = serializers.IntegerField()
+    optimizer = serializers.IntegerField()
+    activations = serializers.IntegerField()
+    total = serializers.IntegerField()
+
+
+class TrainingEstimateSerializer(serializers.Serializer[Any]):
+    """Of a ``train`` job."""
+
+    mesh = MeshSerializer()
+    tokens_per_step = serializers.IntegerField()
+    num_parameters = serializers.IntegerField()
+    memory = RankMemorySerializer(allow_null=True, help_text="Null: the model's configuration does not tell.")
+
+
+class EstimateSerializer(serializers.Serializer[Any]):
+    """What a job would take."""
+
+    num_ranks = serializers.IntegerField()
+    training = TrainingEstimateSerializer(allow_null=True, help_text="Null: for this kind nothing more is known.")
+
+
 class EventSerializer(serializers.Serializer[Event]):
     """One thing that happened."""
 

@@ -24,6 +24,8 @@ from apps.jobs.serializers import (
     AttemptSerializer,
     CatalogEntrySerializer,
     CheckpointSerializer,
+    EstimateJobSerializer,
+    EstimateSerializer,
     EventSerializer,
     JobFileSerializer,
     JobSerializer,
@@ -72,6 +74,16 @@ class JobViewSet(ListModelMixin, RetrieveModelMixin, GenericViewSet[Job]):
         return Response(
             JobSerializer(services.submit_job(actor=_user(request), submission=submission)).data, status=201
         )
+
+    @extend_schema(request=EstimateJobSerializer, responses=EstimateSerializer)
+    @action(detail=False, methods=["post"], filter_backends=(), filterset_class=None)
+    def estimate(self, request: Request) -> Response:
+        """Say what a job would take, and whether it would be refused. Nothing is written."""
+        form = EstimateJobSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        fields = dict(form.validated_data)
+        submission = services.Submission(project_id=fields.pop("project"), name="", **fields)
+        return Response(EstimateSerializer(services.estimate_job(actor=_user(request), submission=submission)).data)
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: UUID) -> Response:

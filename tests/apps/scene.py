@@ -198,6 +198,7 @@ BODIES: dict[str, Callable[[Scene], Any]] = {
         "name": "new",
         "spec": train_spec(s.dataset),
     },
+    "POST jobs/estimate": lambda s: {"project": str(s.project.pk), "spec": train_spec(s.dataset)},
     "DELETE jobs/<uuid:pk>": lambda _s: None,
     "POST jobs/<uuid:pk>/cancel": lambda _s: None,
     "POST jobs/<uuid:pk>/kill": lambda _s: None,

@@ -3,6 +3,7 @@
 from apps.jobs.services.attempts import Ending, NodeShare, end_attempt, note_offer_expired, offer_attempt, release
 from apps.jobs.services.claims import claim_allocation, find_allocation
 from apps.jobs.services.commands import cancel_job, delete_job, kill_job
+from apps.jobs.services.estimates import Estimate, estimate_job
 from apps.jobs.services.heartbeats import answer_heartbeat
 from apps.jobs.services.lifecycle import advance_job, announce, explain_wait, lock_job
 from apps.jobs.services.reports import handle_report
@@ -12,6 +13,7 @@ from apps.jobs.services.submission import Submission, rerun_job, submit_job
 
 __all__ = [
     "Ending",
+    "Estimate",
     "NodeShare",
     "Submission",
     "advance_job",
@@ -21,6 +23,7 @@ __all__ = [
     "claim_allocation",
     "delete_job",
     "end_attempt",
+    "estimate_job",
     "explain_wait",
     "find_allocation",
     "grow_job",
