@@ -44,6 +44,11 @@ export function formatBytes(bytes: number | null | undefined): string {
   return `${unit === 0 ? value : Number(value.toPrecision(3))} ${units[unit] ?? ""}`;
 }
 
+/** A figure that has only its key to say what it is: keys of sizes name their unit. */
+export function formatNamed(key: string, value: number | null | undefined): string {
+  return /(^|_)bytes(_|$)/.test(key) ? formatBytes(value) : formatNumber(value);
+}
+
 /** Seconds as the two largest units: `1h 4m`, `32s`. */
 export function formatDuration(seconds: number | null | undefined): string {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return MISSING;

@@ -4,6 +4,7 @@ import {
   formatBytes,
   formatCount,
   formatDuration,
+  formatNamed,
   formatNumber,
   formatPct,
   humanize,
@@ -45,4 +46,9 @@ test("keys become words, names of non-finite values become numbers", () => {
   expect(toNumber("NaN")).toBeNaN();
   expect(toNumber("-Infinity")).toBe(Number.NEGATIVE_INFINITY);
   expect(toNumber("12")).toBeNull();
+});
+
+test("figures that have only a key are sizes where the key says so", () => {
+  expect(formatNamed("bytes_after", 1_162_704)).toBe("1.11 MiB");
+  expect(formatNamed("files", 5)).toBe("5");
 });

@@ -11,7 +11,7 @@ import { artifactUrl, jobArtifactsQuery } from "@/lib/queries/jobs";
 
 function columnsOf(jobId: string): Column<JobFile>[] {
   return [
-    { key: "kind", header: "Of", width: 150, render: (file) => humanize(file.kind) },
+    { key: "kind", header: "Of", width: "30%", render: (file) => humanize(file.kind) },
     {
       key: "path",
       header: "File",

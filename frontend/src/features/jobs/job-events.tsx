@@ -4,7 +4,7 @@ import { useSuspenseQuery } from "@tanstack/react-query";
 import { Panel } from "@/components/panel";
 import { RelativeTime } from "@/components/relative-time";
 import type { JobEvent, JobState } from "@/lib/api-types";
-import { humanize } from "@/lib/format";
+import { formatNamed, humanize } from "@/lib/format";
 import { JOB_STATES } from "@/lib/job-state";
 import { jobEventsQuery } from "@/lib/queries/jobs";
 
@@ -19,7 +19,10 @@ function titleOf(event: JobEvent): string {
   if (state) return JOB_STATES[state].label;
   const detail = Object.entries(event.after ?? {})
     .filter(([, value]) => typeof value === "string" || typeof value === "number")
-    .map(([key, value]) => (key === event.action ? String(value) : `${humanize(key).toLowerCase()} ${String(value)}`));
+    .map(([key, value]) => {
+      const text = typeof value === "number" ? formatNamed(key, value) : String(value);
+      return key === event.action ? text : `${humanize(key).toLowerCase()} ${text}`;
+    });
   return [humanize(event.action), detail.join(", ")].filter(Boolean).join(": ");
 }
 

@@ -10,7 +10,7 @@ import { Panel } from "@/components/panel";
 import { RelativeTime } from "@/components/relative-time";
 import { Stat } from "@/components/stat";
 import type { ModelVersion } from "@/lib/api-types";
-import { formatBytes, formatCount, formatNumber, humanize, toNumber } from "@/lib/format";
+import { formatBytes, formatCount, formatNamed, humanize, toNumber } from "@/lib/format";
 import { modelVersionQuery, versionArchiveUrl } from "@/lib/queries/models";
 import { useRequiredParam } from "@/lib/use-required-param";
 import { PromoteDialog } from "./promote-dialog";
@@ -91,7 +91,7 @@ function MetricsPanel({ version }: { version: ModelVersion }) {
         <Stat label="Stage">{humanize(version.stage)}</Stat>
         {metrics.map(([key, value]) => (
           <Stat key={key} label={humanize(key)} testId={`metric-${key}`}>
-            {formatNumber(toNumber(value))}
+            {formatNamed(key, toNumber(value))}
           </Stat>
         ))}
       </SimpleGrid>

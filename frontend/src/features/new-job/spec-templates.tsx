@@ -94,7 +94,7 @@ export function SpecFieldTemplate({ id, hidden, children, errors, schema }: Fiel
   if (hidden) return <Box display="none">{children}</Box>;
   const isGroup = schema.type === "object" || schema.oneOf !== undefined;
   return (
-    <Box data-field={id}>
+    <Box data-field={id} className={isGroup ? classes["group"] : undefined}>
       {children}
       {isGroup && errors}
     </Box>
