@@ -14,6 +14,11 @@ export type Job = Schemas["Job"];
 export type JobKind = Job["kind"];
 export type JobState = Job["state"];
 export type SubmitJob = Schemas["SubmitJobRequest"];
+export type EstimateJob = Schemas["EstimateJobRequest"];
+export type Estimate = Schemas["Estimate"];
+export type TrainingEstimate = Schemas["TrainingEstimate"];
+/** Degrees of the axes of the ranks' mesh. */
+export type Mesh = Schemas["Mesh"];
 export type Resources = Schemas["Resources"];
 export type JobEvent = Schemas["Event"];
 export type Attempt = Schemas["Attempt"];

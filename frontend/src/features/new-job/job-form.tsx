@@ -10,6 +10,7 @@ import type { CatalogEntry, Project } from "@/lib/api-types";
 import { useSubmitJob } from "@/lib/queries/jobs";
 import { randomId } from "@/lib/random-id";
 import type { Draft } from "./draft";
+import { EstimatePane } from "./estimate-pane";
 import { initialDraft, type Preset } from "./initial-draft";
 import { PlacementFields } from "./placement-fields";
 import { sortErrors } from "./server-errors";
@@ -93,7 +94,10 @@ export function JobForm({ entry, project, preset, start }: JobFormProps) {
             </Suspense>
           </Grid.Col>
           <Grid.Col span={{ base: 12, lg: 4 }}>
-            <YamlPane text={yaml} error={yamlError} onChange={changeYaml} />
+            <Stack gap="md">
+              <EstimatePane project={project.id} draft={draft} />
+              <YamlPane text={yaml} error={yamlError} onChange={changeYaml} />
+            </Stack>
           </Grid.Col>
         </Grid>
       </Stack>
