@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 NPM := npm --prefix frontend
 ARGS ?=
 # These start whole stacks and kill or time their parts: they get the machine to themselves, the rest shares it.
-LIVE_TESTS := tests/stack tests/faults tests/e2e
+LIVE_TESTS := tests/stack tests/docs tests/faults tests/e2e
 
 PYTHON_READY := .venv/.ready
 NODE_READY := frontend/node_modules/.ready

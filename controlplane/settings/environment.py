@@ -106,6 +106,6 @@ def names(name: str) -> list[str]:
 
 
 def as_table() -> str:
-    """Return the Markdown table of docs/settings.md."""
+    """Return the Markdown table of the documentation."""
     rows = [f"| `{s.name}` | {s.default or '(none)'} | {s.read_by} | {s.meaning} |" for s in SETTINGS]
     return "\n".join(["| Variable | Default | Read by | Meaning |", "| --- | --- | --- | --- |", *rows])

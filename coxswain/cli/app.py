@@ -18,7 +18,7 @@ app = typer.Typer(
 app.command()(stack.up)
 app.command()(stack.down)
 app.command()(stack.status)
-app.command("exec", context_settings={"ignore_unknown_options": True})(stack.execute)
+app.command("exec", context_settings={"allow_interspersed_args": False})(stack.execute)
 app.command()(login.login)
 app.add_typer(jobs.app, name="job")
 app.add_typer(datasets.app, name="dataset")

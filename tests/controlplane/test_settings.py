@@ -44,10 +44,6 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Load:
     return fresh
 
 
-def test_table_in_the_docs_is_the_code() -> None:
-    assert environment.as_table() in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-
-
 def test_no_setting_is_read_that_the_table_does_not_list() -> None:
     listed = {setting.name for setting in environment.SETTINGS}
     read = set()
