@@ -17,11 +17,13 @@ from apps.jobs.models import Allocation, Attempt, Job
 from apps.jobs.placement import NodeSlots, choose_gang, take
 from apps.jobs.services import NodeShare, grow_job
 from apps.jobs.state import AttemptState, JobState
-from workers.contract.node_api import HEARTBEAT_S
+from workers.contract.node_api import CLAIM_TIMEOUT_S, HEARTBEAT_S
 
 _SMALLER_AFTER_FAILURES = 2
 """Failures in a row after which an elastic job tries fewer nodes: some of them may not reach each other."""
 _SILENT_AFTER_S = 2 * HEARTBEAT_S
+_AWAITED_S = CLAIM_TIMEOUT_S
+"""Longest wait for ranks to be gone: what survives SIGKILL must not hold the pool up."""
 
 
 def counts_now(job: Job) -> list[int]:
@@ -37,11 +39,15 @@ def awaited_nodes(job: Job) -> list[str]:
     """Name the nodes that beat and whose ranks of the attempt before are not known to be gone.
 
     They are about to be free: an elastic job that did not wait for them would begin smaller than it need be, and stop
-    again to grow. A node that has gone silent is not waited for.
+    again to grow. And a gang whose peers were heard to complain would be offered the very node that has just died,
+    until that one counts as silent. A node that is silent, or does not get rid of its ranks, is not waited for.
     """
+    if job.attempt_nodes is None:
+        return []
     return list(
         Allocation.objects.filter(
             attempt__job=job,
+            attempt__ended_at__gt=Now() - timedelta(seconds=_AWAITED_S),
             released_at=None,
             node__lost_at=None,
             node__last_seen_at__gt=Now() - timedelta(seconds=_SILENT_AFTER_S),

@@ -145,7 +145,7 @@ def _place_one(job: Job, nodes: Sequence[NodeSlots], report: PassReport, growing
 
     ``growing`` stops to grow into what is free, and stands before the job.
     """
-    if job.is_elastic and (awaited := awaited_nodes(job)):
+    if awaited := awaited_nodes(job):
         _explain(job, f"Waits for its earlier ranks on {', '.join(awaited)} to end.", report)
         return True
     counts = counts_now(job)

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.jobs.models import Attempt, Checkpoint, CheckpointPart, Job
@@ -139,11 +141,23 @@ def test_cause_that_arrives_after_a_peers_complaint_decides(gang: Gang) -> None:
 def test_cause_that_arrives_during_the_next_attempt_ends_that_too(gang: Gang, join: Callable[..., FakeAgent]) -> None:
     spare = join("n3", slots=1)
     gang.exit(0, "failed", failure_kind="retryable", reason="lost contact with another rank")
+    silence(gang.agents[1].node, 11)
     assert len(run_pass().placed) == 1
     spare.claim(spare.offer())
     gang.exit(1, "failed", failure_kind="user", reason="the loss is not finite")
     assert gang.state == ("failed", "the loss is not finite")
     assert Attempt.objects.exclude(state="ended").count() == 0
+
+
+def test_gang_waits_for_its_earlier_ranks_but_not_for_those_that_never_end(
+    gang: Gang, join: Callable[..., FakeAgent]
+) -> None:
+    join("n3", slots=1)
+    gang.exit(0, "failed", failure_kind="retryable", reason="lost contact with another rank")
+    assert run_pass().placed == []
+    assert gang.state == ("queued", f"Waits for its earlier ranks on {gang.agents[1].name} to end.")
+    Attempt.objects.update(ended_at=timezone.now() - timedelta(seconds=31))
+    assert len(run_pass().placed) == 1
 
 
 def test_lost_node_names_itself_and_not_what_its_peers_saw(gang: Gang) -> None:
