@@ -5,9 +5,10 @@ tensor parallel. Ranks that differ only in ``pp`` or ``tp`` work on the same sam
 at submit, where it refuses, and in the ranks, where it builds the mesh.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -176,6 +177,24 @@ class ModelShape:
 
 # Families whose decoder workers.runtime.parallel.plans knows how to split; a test compares the two.
 SPLITTABLE_FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+
+
+def shape_of_config(config: Mapping[str, Any]) -> ModelShape:
+    """Return the shape that a Hugging Face ``config.json`` describes; what it does not name counts as 1.
+
+    Raises:
+        DistributionError: a number in it is none.
+    """
+    try:
+        heads = int(config.get("num_attention_heads") or 1)
+        return ModelShape(
+            family=str(config.get("model_type")),
+            num_layers=int(config.get("num_hidden_layers") or 1),
+            num_heads=heads,
+            num_kv_heads=int(config.get("num_key_value_heads") or heads),
+        )
+    except (TypeError, ValueError) as error:
+        raise DistributionError("mesh", f"the model's config.json cannot be read: {error}") from error
 
 
 def resolve_degrees(spec: DistributionSpec, world_size: int) -> Degrees:

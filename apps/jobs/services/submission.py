@@ -19,15 +19,15 @@ from apps.jobs.errors import IdempotencyMismatch
 from apps.jobs.models import Job, Stream
 from apps.jobs.services.inputs import ResolvedInputs, resolve_inputs
 from apps.jobs.services.lifecycle import announce, lock_job
+from apps.jobs.services.meshes import check_mesh
 from apps.jobs.services.scripts import store_source
 from apps.projects.models import Project
 from apps.projects.services import writable_project
 from workers.contract.compression.recipe import CompressSpec
-from workers.contract.distribution import DistributionError
-from workers.contract.elastic import UnevenShare, node_counts, spec_on
+from workers.contract.elastic import UnevenShare, node_counts
 from workers.contract.jobs import JOB_KINDS, ONE_RANK_KINDS, AnySpec, Resources
 from workers.contract.scripting import ScriptSpec
-from workers.contract.training import TrainSpec, check_distribution
+from workers.contract.training import TrainSpec
 from workers.contract.upgrades import load_spec
 
 MAX_PRIORITY = 1000
@@ -67,6 +67,7 @@ def submit_job(*, actor: User, submission: Submission) -> Job:
     spec = validate_spec(submission.spec)
     resources = validate_resources(submission.resources, spec)
     inputs = resolve_inputs(project=project, spec=spec)
+    check_mesh(spec=spec, resources=resources, version=inputs.input_version)
     return _create(actor=actor, project=project, submission=submission, spec=spec, resources=resources, inputs=inputs)
 
 
@@ -138,20 +139,11 @@ def validate_resources(document: dict[str, Any], spec: AnySpec) -> Resources:
     if not pool.fits(num_nodes=resources.fewest, slots_per_node=resources.slots_per_node):
         raise _too_much(pool, resources, capacities)
     try:
-        counts = node_counts(resources, spec)
+        node_counts(resources, spec)
     except UnevenShare as error:
         raise InvalidInput(f"{error}.", field=f"resources.{error.field}") from error
-    if isinstance(spec, TrainSpec):
-        for count in counts:
-            _check_distribution(spec_on(spec, nodes=resources.nodes, num_nodes=count), count * resources.slots_per_node)
+    check_mesh(spec=spec, resources=resources)
     return resources
-
-
-def _check_distribution(spec: TrainSpec, world_size: int) -> None:
-    try:
-        check_distribution(spec, world_size=world_size)
-    except DistributionError as error:
-        raise InvalidInput(f"{error}.", field=f"spec.{error.field}") from error
 
 
 def _too_much(pool: PoolCapacity, resources: Resources, capacities: dict[str, PoolCapacity]) -> InvalidInput:

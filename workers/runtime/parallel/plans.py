@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from workers.contract.distribution import SPLITTABLE_FAMILIES, ModelShape
+from workers.contract.distribution import SPLITTABLE_FAMILIES, ModelShape, shape_of_config
 from workers.runtime.errors import UserError
 
 TIED_COPY = "lm_head.weight"
@@ -60,14 +60,7 @@ class DecoderPart(nn.Module):
 
 def shape_of(model: PreTrainedModel) -> ModelShape:
     """Return what decides how the model may be split."""
-    config = model.config
-    heads = int(getattr(config, "num_attention_heads", 1))
-    return ModelShape(
-        family=str(config.model_type),
-        num_layers=int(getattr(config, "num_hidden_layers", 1)),
-        num_heads=heads,
-        num_kv_heads=int(getattr(config, "num_key_value_heads", None) or heads),
-    )
+    return shape_of_config(model.config.to_dict())
 
 
 def check_plan(model: PreTrainedModel, context_length: int) -> None:
