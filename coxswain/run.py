@@ -104,8 +104,8 @@ class Run:
     ) -> None:
         """Hand over a directory as the checkpoint of ``step``. It is copied, so the script may reuse it at once.
 
-        Call it where every rank has written its part; the calls of other ranks than 0 do nothing. The next attempt,
-        or this one restarted, finds it in ``resume_from``.
+        Call it where every rank has written its part; the calls of other ranks than 0 do nothing. The next attempt
+        finds it in ``resume_from``, and so does this one restarted by torchrun, if it runs on one node.
 
         Raises:
             ValueError: it is no directory, is empty, or holds something else than files and folders.
@@ -129,7 +129,9 @@ class Run:
         return self._agreement.decide(wished=self._signalled.is_set() or wants_stop(self._folder))
 
     def _find_resume(self, environ: Mapping[str, str]) -> tuple[Path | None, int]:
-        newest = latest_checkpoint(self._folder) if self._folder is not None else None
+        # Over several nodes only one of them has what was saved since; all ranks must go on from the same step.
+        is_on_one_node = self.world_size <= int(environ.get("LOCAL_WORLD_SIZE", self.world_size))
+        newest = latest_checkpoint(self._folder) if self._folder is not None and is_on_one_node else None
         if newest is not None:  # torchrun restarted the ranks: what was saved since counts
             return newest, step_of(newest)
         given = environ.get("COX_RESUME_FROM")

@@ -90,6 +90,14 @@ def test_restarted_rank_goes_on_behind_its_last_whole_line(tmp_path: Path) -> No
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2, "older ones are dropped"
 
 
+def test_ranks_restarted_over_several_nodes_go_on_from_what_all_nodes_have(tmp_path: Path) -> None:
+    given = make_checkpoint(tmp_path / "given", "from before")
+    over_two = environ(tmp_path, COX_RESUME_FROM=str(given), COX_RESUME_STEP="40", WORLD_SIZE="2", LOCAL_WORLD_SIZE="1")
+    Run(over_two).checkpoint(make_checkpoint(tmp_path / "last", "on this node alone"), step=60)
+    assert (Run(over_two).resume_from, Run(over_two).resume_step) == (given, 40)
+    assert Run(over_two | {"LOCAL_WORLD_SIZE": "2"}).resume_step == 60
+
+
 def test_next_attempt_gets_the_checkpoint_it_is_given(tmp_path: Path) -> None:
     given = make_checkpoint(tmp_path / "given", "from before")
     run = Run(environ(tmp_path, COX_RESUME_FROM=str(given), COX_RESUME_STEP="40"))

@@ -43,6 +43,8 @@ def launch(path: str) -> int:
         sys.stderr.write(f"torch cannot be imported: {error}\n")
         return EXIT_NO_TORCH
     signal.signal(signal.SIGTERM, _pass_to_children)
+    if config["num_nodes"] > 1:
+        _put_first(config["endpoint"].rpartition(":")[0])
     options: dict[str, Any] = {
         "min_nodes": config["num_nodes"],
         "max_nodes": config["num_nodes"],
@@ -98,6 +100,19 @@ def keep_rank(path: str) -> int:
         signal.signal(-code, signal.SIG_DFL) if -code not in {signal.SIGKILL, signal.SIGSTOP} else None
         os.kill(os.getpid(), -code)
     return code if code >= 0 else 128 - code
+
+
+def _put_first(address: str) -> None:
+    """Let the node at ``address`` have rank 0: torch numbers nodes by the order of their addresses as text.
+
+    The control plane has named that node the first of the gang, and takes progress and checkpoints from it alone.
+    """
+    from torch.distributed.elastic.rendezvous import dynamic_rendezvous
+
+    def key(node: Any) -> tuple[bool, str, int, int]:
+        return node.addr != address, node.addr, node.pid, node.local_id
+
+    dynamic_rendezvous._NodeDesc.__lt__ = lambda one, other: key(one) < key(other)  # type: ignore[method-assign, assignment]
 
 
 def _pass_to_children(number: int, frame: FrameType | None) -> None:
