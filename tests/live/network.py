@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -69,17 +70,30 @@ class Host:
         """Stop everything, as a host does that swaps or loses its disk."""
         for _ in range(2):  # once more for what was being forked
             for pid in self.pids():
-                os.kill(pid, signal.SIGSTOP)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let everything go on."""
         for pid in self.pids():
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def isolate(self, *, is_isolated: bool) -> None:
         """Drop every packet to and from other isolated hosts, in silence; the control plane stays in reach."""
         assert self.link is not None
         _ip("link", "set", "dev", self.link, "type", "bridge_slave", "isolated", "on" if is_isolated else "off")
+
+    def cut(self, *, is_cut: bool) -> None:
+        """Pull the cable, or plug it in again: neither other hosts nor the control plane are in reach."""
+        assert self.link is not None
+        _ip("link", "set", "dev", self.link, "down" if is_cut else "up")
+
+    def kill(self) -> None:
+        """End every process at once, as a loss of power does."""
+        for pid in self.pids():
+            with suppress(ProcessLookupError):  # its parent's death took it along
+                os.kill(pid, signal.SIGKILL)
 
     def slow_down(self, *shape: str) -> None:
         """Shape what the host receives: arguments of tc after ``root``; none puts it back."""
