@@ -3,9 +3,14 @@
 A mount namespace of its own shows them to one process and its children; nothing else changes.
 """
 
+import os
 import shlex
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+
+from tests.live.stack import LiveStack
 
 _CHECKOUT = Path(__file__).parents[2]
 
@@ -34,3 +39,20 @@ def in_view(folder: Path, command: list[str], *, user: str | None = None) -> lis
 def view_environment(folder: Path) -> dict[str, str]:
     """Return what an interpreter built with a shared library needs: it looks for it where it was installed."""
     return {"LD_LIBRARY_PATH": str(folder / "python" / "lib")}
+
+
+def let_scripts_run(live: LiveStack, root: Path) -> None:
+    """Show the hosts' agents an interpreter that users of scripts' own may read, or let scripts run as the agent."""
+    for host in live.hosts:
+        agent = live.specs[host.name]
+        if os.geteuid() != 0:
+            command = [*agent.command(), "--scripts-as-agent"]
+            live.specs[host.name] = replace(agent, command=partial(list, command))
+            continue
+        view = root / f"view-{host.name}"
+        view.mkdir()
+        entered = host.command([])
+        command = [*entered, *in_view(view, list(agent.command()[len(entered) + 1 :]))]
+        live.specs[host.name] = replace(
+            agent, command=partial(list, command), env={**agent.env, **view_environment(view)}
+        )
