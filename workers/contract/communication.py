@@ -1,36 +1,47 @@
 """How the replicas of a model stay together: what they exchange, how often, and which weights count at the end.
 
-These are the ways that trade exactness for fewer bytes or less waiting. Each says what it does to training;
-``check_communication`` refuses what cannot be combined, with the reason.
+These are the ways that trade exactness for fewer bytes or less waiting. Each says what it does to training, and
+what it cannot do (``refusal``); what no method can be combined with is refused by ``distribution``.
 """
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from workers.contract.base import ContractModel
 
 
-class NoCompression(ContractModel):
-    """Gradients travel in fp32."""
+class Method(ContractModel):
+    """What all methods have."""
 
-    kind: Literal["none"] = "none"
+    keeps_replicas_alike: ClassVar[bool] = True
+    """False where the weights of the ranks differ between two exchanges."""
+
+    def refusal(self, *, world_size: int, steps: int) -> str | None:
+        """Return why a run of so many ranks and steps cannot use the method; None when it can."""
+        return None
 
 
-class FP16Compression(ContractModel):
+class EveryStep(Method):
+    """Whole gradients are averaged in every step: all replicas are always the same."""
+
+    kind: Literal["every_step"] = "every_step"
+
+
+class FP16Compression(Method):
     """Gradients travel in fp16: half the bytes; values beyond 65504 overflow."""
 
     kind: Literal["fp16"] = "fp16"
 
 
-class BF16Compression(ContractModel):
+class BF16Compression(Method):
     """Gradients travel in bf16: half the bytes, fp32's range, eight bits of precision."""
 
     kind: Literal["bf16"] = "bf16"
 
 
-class PowerSGDCompression(ContractModel):
+class PowerSGDCompression(Method):
     """Low-rank gradients with error feedback. Vogels et al., arXiv:1905.13727, algorithms 1 and 2."""
 
     kind: Literal["powersgd"] = "powersgd"
@@ -39,8 +50,14 @@ class PowerSGDCompression(ContractModel):
         10, ge=0, title="Start", description="Steps that send whole gradients first, while these change fast."
     )
 
+    def refusal(self, *, world_size: int, steps: int) -> str | None:
+        """Refuse a start that never comes."""
+        if self.start_step >= steps:
+            return f"start_step={self.start_step} leaves none of the {steps} steps to compress"
+        return None
 
-class TopKCompression(ContractModel):
+
+class TopKCompression(Method):
     """Only the largest entries of each gradient. Stich et al., arXiv:1809.07599; Lin et al., arXiv:1712.01887."""
 
     kind: Literal["topk"] = "topk"
@@ -50,20 +67,10 @@ class TopKCompression(ContractModel):
     )
 
 
-GradientCompression = Annotated[
-    NoCompression | FP16Compression | BF16Compression | PowerSGDCompression | TopKCompression,
-    Field(discriminator="kind"),
-]
-
-
-class EveryStep(ContractModel):
-    """Gradients are averaged in every step: all replicas are always the same."""
-
-    kind: Literal["every_step"] = "every_step"
-
-
-class LocalSGD(ContractModel):
+class LocalSGD(Method):
     """Replicas train alone and average their weights now and then. Stich, arXiv:1805.09767."""
+
+    keeps_replicas_alike: ClassVar[bool] = False
 
     kind: Literal["local_sgd"] = "local_sgd"
     period: int = Field(8, ge=1, le=100_000, title="Period", description="Steps between two averages.")
@@ -74,9 +81,15 @@ class LocalSGD(ContractModel):
         description="Steps with averaged gradients first (post-local SGD, arXiv:1808.07217).",
     )
 
+    def refusal(self, *, world_size: int, steps: int) -> str | None:
+        """Refuse a period longer than what there is to train alone."""
+        return _too_long("period", self.period, steps, self.warmup_steps)
 
-class HierarchicalAveraging(ContractModel):
+
+class HierarchicalAveraging(Method):
     """Average often within a group, seldom over all. Lin et al., arXiv:1808.07217, hierarchical local SGD."""
+
+    keeps_replicas_alike: ClassVar[bool] = False
 
     kind: Literal["hierarchical"] = "hierarchical"
     period: int = Field(4, ge=1, le=100_000, title="Group period", description="Steps between averages in a group.")
@@ -94,6 +107,13 @@ class HierarchicalAveraging(ContractModel):
             raise ValueError(f"global_period={self.global_period} must be a multiple of period={self.period}")
         return self
 
+    def refusal(self, *, world_size: int, steps: int) -> str | None:
+        """Refuse groups that are not equal, or that are nobody or everybody."""
+        size = self.group_size
+        if size is not None and (world_size % size or size in {1, world_size}):
+            return f"group_size={size} must divide the job's {world_size} ranks into several groups of several ranks"
+        return _too_long("global_period", self.global_period, steps, self.warmup_steps)
+
 
 class DeltaDtype(StrEnum):
     """How an outer delta travels."""
@@ -103,8 +123,10 @@ class DeltaDtype(StrEnum):
     INT8 = "int8"
 
 
-class DiLoCo(ContractModel):
+class DiLoCo(Method):
     """Many inner steps alone, then one outer Nesterov step on the mean change. Douillard et al., arXiv:2311.08105."""
+
+    keeps_replicas_alike: ClassVar[bool] = False
 
     kind: Literal["diloco"] = "diloco"
     inner_steps: int = Field(50, ge=1, le=100_000, title="Inner steps", description="Steps between two outer steps.")
@@ -115,15 +137,21 @@ class DiLoCo(ContractModel):
         default=True, title="Error feedback", description="Add what rounding lost to the next change; not with fp32."
     )
 
+    def refusal(self, *, world_size: int, steps: int) -> str | None:
+        """Refuse a round longer than the run."""
+        return _too_long("inner_steps", self.inner_steps, steps, 0)
 
-class DelayedUpdate(ContractModel):
+
+class DelayedUpdate(Method):
     """Gradients are applied one step late and travel meanwhile. Li et al., Pipe-SGD, arXiv:1811.03619."""
 
     kind: Literal["delayed"] = "delayed"
 
 
-class ParameterServer(ContractModel):
+class ParameterServer(Method):
     """Workers push gradients to rank 0 and pull weights of bounded age. Ho et al., SSP, NeurIPS 2013."""
+
+    keeps_replicas_alike: ClassVar[bool] = False
 
     kind: Literal["parameter_server"] = "parameter_server"
     staleness: int = Field(
@@ -131,10 +159,26 @@ class ParameterServer(ContractModel):
     )
 
 
-Synchronisation = Annotated[
-    EveryStep | LocalSGD | HierarchicalAveraging | DiLoCo | DelayedUpdate | ParameterServer,
+Communication = Annotated[
+    EveryStep
+    | FP16Compression
+    | BF16Compression
+    | PowerSGDCompression
+    | TopKCompression
+    | LocalSGD
+    | HierarchicalAveraging
+    | DiLoCo
+    | DelayedUpdate
+    | ParameterServer,
     Field(discriminator="kind"),
 ]
+
+
+def _too_long(name: str, period: int, steps: int, warmup_steps: int) -> str | None:
+    if period <= steps - warmup_steps:
+        return None
+    warmup = f" less warmup_steps={warmup_steps}" if warmup_steps else ""
+    return f"{name}={period} is longer than the run's {steps} steps{warmup}: the ranks would meet only at its end"
 
 
 class NoAveraging(ContractModel):

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from workers.contract.base import ContractModel
+from workers.contract.communication import Communication, EveryStep
 
 
 class MeshSpec(ContractModel):
@@ -134,6 +135,9 @@ class DistributionSpec(ContractModel):
     data_parallel: DataParallel = Field(default_factory=DDP, title="Data parallel")
     tensor_parallel: TensorParallel = Field(default_factory=TensorParallel, title="Tensor parallel")
     pipeline: PipelineParallel = Field(default_factory=PipelineParallel, title="Pipeline")
+    communication: Communication = Field(
+        default_factory=EveryStep, title="Communication", description="What the replicas exchange, and how often."
+    )
 
 
 class DistributionError(ValueError):
@@ -314,3 +318,32 @@ def check_combination(spec: DistributionSpec, degrees: Degrees, *, num_chunks: i
             "pipeline.micro_batches",
             f"{pipeline.schedule} needs a multiple of pp={degrees.pp} micro-batches a step, not {num_chunks}",
         )
+
+
+def check_communication(spec: DistributionSpec, degrees: Degrees, *, steps: int) -> None:
+    """Check that the replicas can stay together in the way that is asked for.
+
+    Raises:
+        DistributionError: with the reason and what to use instead.
+    """
+    method = spec.communication
+    if isinstance(method, EveryStep):
+        return
+    if degrees.world_size == 1:
+        raise DistributionError(
+            "communication", f"{method.kind} is about what ranks exchange, and the job has only one"
+        )
+    if not isinstance(spec.data_parallel, DDP):
+        raise DistributionError(
+            "communication",
+            f"{method.kind} needs whole replicas on every rank, which data_parallel.kind={spec.data_parallel.kind} "
+            "does not keep; use data_parallel.kind=ddp",
+        )
+    if degrees.tp > 1 or degrees.pp > 1:
+        raise DistributionError(
+            "communication",
+            f"{method.kind} needs whole replicas on every rank: tp={degrees.tp} and pp={degrees.pp} must be 1",
+        )
+    refusal = method.refusal(world_size=degrees.world_size, steps=steps)
+    if refusal is not None:
+        raise DistributionError("communication", refusal)

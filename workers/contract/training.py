@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from workers.contract.base import ContractModel
+from workers.contract.communication import NoAveraging, WeightAveraging
 from workers.contract.distribution import (
     Degrees,
     DistributionError,
     DistributionSpec,
     ModelShape,
     check_combination,
+    check_communication,
     check_model,
     pipeline_chunks,
     resolve_degrees,
@@ -68,6 +70,9 @@ class AdamWSpec(ContractModel):
     )
     max_grad_norm: float = Field(
         1.0, ge=0, title="Gradient clipping", description="Largest global norm; 0 never clips."
+    )
+    weight_averaging: WeightAveraging = Field(
+        default_factory=NoAveraging, title="Weight averaging", description="Which weights are validated and exported."
     )
 
 
@@ -160,6 +165,16 @@ class TrainSpec(ContractModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _averages_what_all_ranks_hold(self) -> "TrainSpec":
+        method = self.distribution.communication
+        if not isinstance(self.optimizer.weight_averaging, NoAveraging) and not method.keeps_replicas_alike:
+            raise ValueError(
+                f"optimizer.weight_averaging={self.optimizer.weight_averaging.kind} needs weights that all ranks "
+                f"share, which distribution.communication={method.kind} has not in every step; drop one of the two"
+            )
+        return self
+
 
 def check_distribution(spec: TrainSpec, *, world_size: int, shape: ModelShape | None = None) -> Degrees:
     """Check the distribution against the ranks and, where it is known, the model; return the mesh's degrees.
@@ -177,6 +192,12 @@ def check_distribution(spec: TrainSpec, *, world_size: int, shape: ModelShape | 
             f"a student learns from whole logits, which tp={degrees.tp} and pp={degrees.pp} split; use "
             "data_parallel.kind=fsdp for what does not fit on one rank",
         )
+    if isinstance(spec.model, DistilledModel) and not isinstance(distribution.communication, EveryStep):
+        raise DistributionError(
+            "communication",
+            f"a student and its projection learn in step on all ranks, which {distribution.communication.kind} does not "
+            "keep; use communication.kind=every_step",
+        )
     if isinstance(spec.model, LlamaConfig):
         config = spec.model
         shape = ModelShape("llama", config.num_layers, config.num_heads, config.num_kv_heads or config.num_heads)
@@ -184,4 +205,5 @@ def check_distribution(spec: TrainSpec, *, world_size: int, shape: ModelShape | 
         check_model(distribution, shape)
     chunks = pipeline_chunks(distribution, spec.micro_batch_size) if degrees.pp > 1 else 1
     check_combination(distribution, degrees, num_chunks=chunks * spec.gradient_accumulation)
+    check_communication(distribution, degrees, steps=spec.steps)
     return degrees

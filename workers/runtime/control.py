@@ -3,7 +3,8 @@
 A wish is the control file or SIGTERM, on any rank. Rank 0 names the last step one ahead through the
 process group's store before it begins a step. A rank that begins step S has finished S - 2 (the trainer
 lets the device run at most one step behind), whose gradients rank 0 took part in, so it has seen what
-rank 0 announced before S - 2: no rank can have gone past the named step.
+rank 0 announced before S - 2: no rank can have gone past the named step. Where ranks train alone for a while,
+the next step in which all take part counts in place of the one rank 0 is about to begin.
 """
 
 import signal
@@ -59,23 +60,27 @@ class StopWatch:
         if self.is_wished():
             raise StopRequested
 
-    def must_stop_before(self, step: int) -> bool:
-        """Tell whether ``step`` must not begin; the answer is the same on every rank. Call before each step."""
+    def must_stop_before(self, step: int, *, barrier: int | None = None) -> bool:
+        """Tell whether ``step`` must not begin; the answer is the same on every rank. Call before each step.
+
+        ``barrier`` is the first step from ``step`` on that no rank can leave behind before all have begun it; empty
+        means ``step`` itself.
+        """
         if self._stop_after is None:
             if self._rank == 0:
-                self._announce(step)
+                self._announce(step, step if barrier is None else barrier)
             else:
                 self._listen()
         return self._stop_after is not None and step > self._stop_after
 
-    def _announce(self, step: int) -> None:
+    def _announce(self, step: int, barrier: int) -> None:
         wished = self.is_wished()
         if self._store is None:
             if wished:
                 self._stop_after = step - 1
             return
         if wished or self._store.check([_WISH_KEY]):
-            self._stop_after = step + 1
+            self._stop_after = barrier + 1
             self._store.set(_STOP_KEY, str(self._stop_after))
 
     def _listen(self) -> None:

@@ -8,17 +8,19 @@ import math
 import sys
 
 import torch
-import torch.distributed as dist
 
 from workers.contract.training import TrainSpec
 from workers.runtime.checkpoint import Progress
+from workers.runtime.communication.synchroniser import Synchroniser
 from workers.runtime.context import RankContext
 from workers.runtime.device import memory_gib
 from workers.runtime.events import ProgressEvent
 from workers.runtime.mfu import peak_flops
+from workers.runtime.schedule import learning_rate
 from workers.runtime.timing import StepTimer
+from workers.runtime.traffic import Traffic
 
-_PER_RANK = ("step_time_s", "data_time_s", "comm_wait_s")
+_PER_RANK = ("step_time_s", "data_time_s", "comm_wait_s", "comm_bytes")
 _NONE_BAD = -1
 _SHOWN = {
     "loss": "loss {:.4f}",
@@ -53,7 +55,9 @@ class StepReport:
         self._grad_norm = torch.zeros((), device=context.device)
         self._first_bad = torch.full((), _NONE_BAD, dtype=torch.int64, device=context.device)
         self.loss = math.nan
-        """The gang's loss at the last report, in nats per token."""
+        """The gang's loss when it was last known, in nats per token."""
+        self.owes_loss = False
+        """True when the last report had to do without the gang's loss, because the ranks were training alone."""
 
     def add(self, step: int, loss: torch.Tensor, grad_norm: torch.Tensor) -> None:
         """Take over a step's loss and gradient norm, both scalars on the device.
@@ -69,21 +73,22 @@ class StepReport:
         step = int(self._first_bad)
         return None if step == _NONE_BAD else step
 
-    def emit(self, progress: Progress, learning_rate: float, timer: StepTimer) -> None:
+    def emit(self, progress: Progress, synchroniser: Synchroniser, timer: StepTimer, traffic: Traffic) -> None:
         """Write this rank's metrics of the step, and on rank 0 the progress and a line. A collective."""
         world_size = self._context.env.world_size
         local_loss = float(self._loss)
-        self.loss = local_loss
-        if world_size > 1:
-            dist.all_reduce(self._loss)
-            self.loss = float(self._loss) / world_size
-        times = timer.report()
+        mean_loss = synchroniser.mean_loss(progress.step, self._loss)
+        self.owes_loss = mean_loss is None
+        known = {} if mean_loss is None else {"loss": mean_loss}
+        self.loss = known.get("loss", self.loss)
+        times = timer.report() | synchroniser.metrics() | {"comm_bytes": traffic.take_bytes_per_step()}
         values = {key: times[key] for key in _PER_RANK if key in times}
         values["memory_gib"] = memory_gib(self._context.device)
         if world_size > 1:
             values["loss_local"] = local_loss
         if self._context.is_main:
-            values = {"loss": self.loss, "learning_rate": learning_rate} | self._speed(times) | times | values
+            rate = {"learning_rate": learning_rate(self._spec, progress.step)}
+            values = known | rate | self._speed(times) | times | values
             values |= {"grad_norm": float(self._grad_norm), "tokens": float(progress.tokens)}
         self._context.events.metrics(progress.step, values)
         if self._context.is_main:

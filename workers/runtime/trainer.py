@@ -26,10 +26,9 @@ from workers.runtime.generators import (
 from workers.runtime.metrics import StepReport, format_line
 from workers.runtime.mfu import flops_per_token
 from workers.runtime.model import count_parameters, make_model
-from workers.runtime.optimizer import set_learning_rate
 from workers.runtime.parallel import parallelise
-from workers.runtime.schedule import learning_rate
 from workers.runtime.timing import StepTimer
+from workers.runtime.traffic import Traffic
 from workers.runtime.validation import Validator
 
 
@@ -43,6 +42,7 @@ class Trainer:
         make_deterministic(context.device)
         dtype = compute_dtype(spec.precision, context.device)
         self._timer = StepTimer(self._device)
+        self._traffic = Traffic()
         model = make_model(spec, model_dir=context.paths.model, tokenizer=data.tokenizer)
         self.config = model.config
         self.config.architectures = [type(model).__name__]
@@ -66,6 +66,7 @@ class Trainer:
         self._checkpointer = Checkpointer(context.paths.output, spec.checkpoint, context.events, gang=gang)
         if context.paths.resume_from is not None:
             self._resume()
+        self._execution.begin(self._progress.step)
         self._report = StepReport(spec, context, flops_per_token=flops, data_size=self._mesh.data_size, dtype=dtype)
         self._saved_step = self._progress.step if context.paths.resume_from is not None else -1
         self.validation: dict[str, float] = {}
@@ -82,7 +83,12 @@ class Trainer:
 
     def full_weights(self) -> Tensors:
         """Return the whole model's weights on rank 0, on the CPU, and nothing elsewhere. A collective."""
-        return self._execution.full_weights()
+        with self._execution.final_weights(self._progress.step):
+            return self._execution.full_weights()
+
+    def close(self) -> None:
+        """Take leave of the other ranks, when all weights that anybody wanted have been read. A collective."""
+        self._execution.synchroniser.close()
 
     def run(self) -> JobEnd:
         """Train to the end, or to the step the ranks were asked to stop after; the last state is saved.
@@ -97,9 +103,12 @@ class Trainer:
         try:
             stopped = False
             while self._progress.step < self.spec.steps and not stopped:
-                stopped = self.context.stop.must_stop_before(self._progress.step + 1)
+                step = self._progress.step + 1
+                barrier = self._execution.synchroniser.next_meeting(step)
+                stopped = self.context.stop.must_stop_before(step, barrier=barrier)
                 if not stopped:
-                    self._train_step()
+                    with self._traffic.counted():
+                        self._train_step()
                     self._follow_up()
             self.context.pulse.excuse(self._progress.step)
             if self._saved_step != self._progress.step:
@@ -113,10 +122,9 @@ class Trainer:
 
     def _train_step(self) -> None:
         spec, step = self.spec, self._progress.step + 1
-        set_learning_rate(self._execution.optimizer, learning_rate(spec, step))
         loss = self._execution.forward_backward(self._draw(index) for index in range(spec.gradient_accumulation))
         self._timer.begin()
-        grad_norm = self._execution.update(step)
+        grad_norm = self._execution.update(step, loss)
         self._timer.end("optimizer_time_s")
         self._timer.end_step()
         samples = spec.micro_batch_size * spec.gradient_accumulation * self._mesh.data_size
@@ -148,13 +156,15 @@ class Trainer:
     def _follow_up(self) -> None:
         """Do what is due after a step: check, report, validate, save."""
         spec, step = self.spec, self._progress.step
-        reports = step % spec.report_every_steps == 0 or step in {1, spec.steps}
+        synchroniser = self._execution.synchroniser
+        meets = self._report.owes_loss and synchroniser.next_meeting(step) == step
+        reports = step % spec.report_every_steps == 0 or step in {1, spec.steps} or meets
         saves = step % spec.checkpoint.every_steps == 0
         validates = step % spec.validate_every_steps == 0 or (saves and spec.checkpoint.keep_best)
         if reports or saves or validates or self._device.type == "cpu":
             self._check_finite()
         if reports:
-            self._report.emit(self._progress, learning_rate(spec, step), self._timer)
+            self._report.emit(self._progress, synchroniser, self._timer, self._traffic)
         self._checkpointer.poll()
         began = time.perf_counter()
         if validates or saves:
@@ -181,7 +191,8 @@ class Trainer:
         if not self._validator.is_possible or self._validated_step == step:
             return
         self.context.phase("validate")
-        self.validation = self._validator.score(self._execution)
+        with self._execution.final_weights(step):
+            self.validation = self._validator.score(self._execution)
         self._validated_step = step
         if self.context.is_main:
             self.context.events.metrics(step, self.validation)
@@ -203,6 +214,7 @@ class Trainer:
     def _state_to_save(self) -> Tensors:
         """Return this rank's share of a checkpoint; nothing where rank 0 writes for all."""
         env = self.context.env
+        self._execution.synchroniser.meet(self._progress.step)
         if self._execution.is_sharded:
             states = generator_states(self._device)
             generators = {generator_name(env.rank, kind): state for kind, state in states.items()}
@@ -210,7 +222,7 @@ class Trainer:
             generators = gather_generator_states(self._device, rank=env.rank, world_size=env.world_size)
             if not self.context.is_main:
                 return {}
-        return self._execution.state(env.rank, for_saving=True) | generators
+        return self._execution.state_to_save(env.rank) | generators
 
     def _resume(self) -> None:
         """Take up weights, optimizer, generators and position of a checkpoint, whatever strategy has written it."""
@@ -218,13 +230,16 @@ class Trainer:
         assert checkpoint is not None
         progress = read_progress(checkpoint, verify_hashes=self.context.env.local_rank == 0)
         rank = self.context.env.rank
-        tensors = self._execution.state(rank, for_saving=False)
+        tensors = self._execution.training_state(for_saving=False)
         generators = generator_states(self._device)
         if rank < progress.world_size:  # a rank that was not there before keeps the generator its seed gave it
             tensors |= {generator_name(rank, kind): state for kind, state in generators.items()}
         restore(checkpoint, tensors)
         set_generator_states(generators, self._device)
-        self._execution.after_restore()
+        self._execution.adopt_weights()
+        restore(checkpoint, self._execution.shared_state())
+        if progress.world_size == self.context.env.world_size:
+            restore(checkpoint, self._execution.rank_state(rank))
         self._progress = progress.model_copy(update={"world_size": self.context.env.world_size})
         if self.context.is_main:
             self.context.events.emit(ResumedEvent, step=progress.step)

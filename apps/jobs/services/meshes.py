@@ -4,6 +4,7 @@ from apps.core.errors import InvalidInput
 from apps.model_registry.layout import read_config
 from apps.model_registry.models import ModelVersion
 from apps.storage.selectors import stored_files
+from workers.contract.communication import EveryStep
 from workers.contract.distribution import DistributionError, ModelShape, shape_of_config
 from workers.contract.elastic import node_counts, spec_on
 from workers.contract.jobs import AnySpec, Resources
@@ -21,6 +22,13 @@ def check_mesh(*, spec: AnySpec, resources: Resources, version: ModelVersion | N
     if not isinstance(spec, TrainSpec):
         return
     counts = node_counts(resources, spec)
+    method = spec.distribution.communication
+    if len(counts) > 1 and not isinstance(method, EveryStep):
+        raise InvalidInput(
+            f"{method.kind} keeps a state for each rank, so the number of nodes cannot change while it trains: "
+            "leave min_nodes and max_nodes empty, or use communication.kind=every_step.",
+            field="spec.distribution.communication",
+        )
     for count in counts:
         sized = spec_on(spec, nodes=resources.nodes, num_nodes=count)
         try:

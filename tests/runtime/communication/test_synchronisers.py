@@ -236,7 +236,7 @@ def serve(staleness: int, slow_rank: int) -> tuple[torch.Tensor, list[float]]:
     module = toy.model()
     server = ParameterServer(module, staleness=staleness, timeout=timedelta(seconds=60))
     optimizer = torch.optim.AdamW(module.parameters(), lr=0.01)  # over the server's weights, on rank 0
-    server.start(lambda step: optimizer.step() and None, 0)
+    server.begin(lambda step: optimizer.step() and None, 0)
     ages = []
     gate = dist.distributed_c10d._get_default_store()
     for step in range(1, toy.STEPS + 1):

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.gloo
 
 _RANK0_KEYS = {
     "loss", "learning_rate", "grad_norm", "tokens_per_s", "step_time_s", "data_time_s", "forward_time_s",
-    "backward_time_s", "comm_wait_s", "optimizer_time_s", "mfu_pct", "memory_gib", "tokens", "loss_local",
+    "backward_time_s", "comm_wait_s", "comm_bytes", "optimizer_time_s", "mfu_pct", "memory_gib", "tokens", "loss_local",
 }  # fmt: skip
 
 
@@ -35,7 +35,9 @@ def test_rank_0_speaks_for_the_gang_and_others_report_what_differs(trained: Run)
     first = next(event for event in trained.events(0) if isinstance(event, MetricsEvent))
     other = next(event for event in trained.events(1) if isinstance(event, MetricsEvent))
     assert set(first.values) == _RANK0_KEYS
-    assert set(other.values) == {"loss_local", "step_time_s", "data_time_s", "comm_wait_s", "memory_gib"}
+    assert set(other.values) == {
+        "loss_local", "step_time_s", "data_time_s", "comm_wait_s", "comm_bytes", "memory_gib",
+    }  # fmt: skip
     local = [trained.series("loss_local", rank) for rank in (0, 1)]
     for step, loss in trained.series("loss").items():
         assert loss == pytest.approx((local[0][step] + local[1][step]) / 2, rel=1e-6)

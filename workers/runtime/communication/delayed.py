@@ -21,6 +21,7 @@ class DelayedUpdate(Synchroniser):
 
     def __init__(self, model: nn.Module, *, total_steps: int) -> None:
         parameters = dict(model.named_parameters())
+        self._parameters = list(parameters.values())
         self._total_steps = total_steps
         self._chunks = list(chunks(list(parameters.values()), CHUNK_ELEMENTS))
         self._flats = [pack(chunk).detach().zero_() for chunk in self._chunks]
@@ -36,6 +37,8 @@ class DelayedUpdate(Synchroniser):
     def updates(self, step: int, loss: torch.Tensor) -> Iterator[None]:
         """Send this step's gradients; yield with those of the step before, and after the last step with its own."""
         fresh = [pack([_gradient(parameter) for parameter in chunk]) for chunk in self._chunks]
+        for parameter in self._parameters:
+            parameter.grad = None
         if self._is_pending:
             self._arrive()
             yield

@@ -26,6 +26,12 @@ class OuterOptimizer(LocalTraining):
         rounds = spec.error_feedback and spec.delta_dtype is not DeltaDtype.FP32
         self._residual = {name: torch.zeros_like(weight) for name, weight in self._outer.items()} if rounds else {}
 
+    def adopt_weights(self) -> None:
+        """Take the model's weights for the outer ones."""
+        with torch.no_grad():
+            for name, weight in self._outer.items():
+                weight.copy_(self.parameters[name])
+
     def after_step(self, step: int) -> None:
         """Make the outer step at a meeting; all ranks go on from the outer weights."""
         if not self.is_meeting(step):

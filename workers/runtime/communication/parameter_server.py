@@ -14,6 +14,7 @@ import copy
 import math
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -112,7 +113,7 @@ class ParameterServer(Synchroniser):
         self._age = 0.0
         self._mean_loss = float("nan")
 
-    def start(self, apply: Callable[[int], None], step: int) -> None:
+    def begin(self, apply: Callable[[int], None], step: int) -> None:
         """Begin to serve, on rank 0, the weights after ``step``; all workers take them. A collective."""
         if self._rank == 0:
             self._server = Server(self._served, self._world_size, self._staleness, apply, version=step)
@@ -135,6 +136,11 @@ class ParameterServer(Synchroniser):
             dist.send(payload, 0, group=self._groups[self._rank - 1])
         self._pull(step, self._staleness)
         yield from ()
+
+    def together(self, step: int) -> AbstractContextManager[None]:
+        """Let all models hold the server's weights."""
+        self.meet(step)
+        return nullcontext()
 
     def meet(self, step: int) -> None:
         """Wait until the update of ``step`` is made, and take its weights."""

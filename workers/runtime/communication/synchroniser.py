@@ -4,7 +4,7 @@ One step of the loop: backward passes, ``updates`` (an optimizer step for each),
 drift apart, a *meeting* is a step after which all of them hold the same weights again.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
@@ -20,6 +20,15 @@ class Synchroniser:
 
     diverges = False
     """True where the ranks' weights and moments differ between meetings: each rank's own are its state."""
+
+    def adopt_weights(self) -> None:
+        """Begin anew from the model's weights: those of a checkpoint, which may know nothing of this algorithm."""
+
+    def begin(self, apply: Callable[[int], None], step: int) -> None:
+        """Called before the step after ``step``, the first of this attempt. A collective.
+
+        ``apply(n)`` makes the optimizer step of training step n, for algorithms that make it out of ``updates``.
+        """
 
     def updates(self, step: int, loss: torch.Tensor) -> Iterator[None]:
         """Yield once for every optimizer step to make now, with its gradients in place. A collective."""
@@ -44,7 +53,7 @@ class Synchroniser:
         if dist.is_initialized():
             loss = loss.clone()
             dist.all_reduce(loss)
-            loss /= dist.get_world_size()
+            return float(loss) / dist.get_world_size()
         return float(loss)
 
     def shared_state(self) -> Tensors:

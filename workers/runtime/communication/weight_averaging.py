@@ -9,22 +9,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
 
 from workers.contract.communication import EMA, SWA
 from workers.runtime.communication.hook import Tensors
+from workers.runtime.optimizer import Parametrised
 
 
 class WeightAverage:
     """The average of a model's parameters, kept beside them with the same sharding."""
 
-    def __init__(self, model: nn.Module, spec: EMA | SWA, *, total_steps: int) -> None:
+    def __init__(self, model: Parametrised, spec: EMA | SWA, *, total_steps: int) -> None:
         self._spec = spec
         self._total_steps = total_steps
         self._weights = dict(model.named_parameters())
         self._average = {name: weight.detach().clone() for name, weight in self._weights.items()}
         self._count = torch.zeros((), dtype=torch.int64)
         """Weights taken into the average so far."""
+
+    def adopt_weights(self) -> None:
+        """Begin anew from the model's weights."""
+        with torch.no_grad():
+            for name, weight in self._weights.items():
+                self._average[name].copy_(weight)
 
     def after_step(self, step: int) -> None:
         """Take the weights after ``step`` into the average, if it is their turn."""

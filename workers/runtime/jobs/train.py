@@ -26,6 +26,7 @@ def run_train(spec: TrainSpec, context: RankContext) -> JobEnd:
         weights = trainer.full_weights()
         if context.is_main:
             _publish_model(trainer, weights, context, data)
+    trainer.close()
     if context.env.world_size > 1:
         dist.barrier()  # a rank that left early would look like a lost one to those still at work
     return end

@@ -11,6 +11,7 @@ from workers.runtime.context import RankContext
 from workers.runtime.errors import UserError
 from workers.runtime.parallel import ddp, fsdp, passes, pipeline, tensor, zero1
 from workers.runtime.parallel.assembly import Assembly
+from workers.runtime.parallel.communication import averaged_weights, communicating
 from workers.runtime.parallel.distillation.passes import learn_from_teacher
 from workers.runtime.parallel.distillation.teacher import teacher_of
 from workers.runtime.parallel.execution import Execution
@@ -30,11 +31,17 @@ def _place(assembly: Assembly) -> None:
             part.to(assembly.device)
 
 
+def _prepare_extensions(assembly: Assembly) -> None:
+    for extension in assembly.extensions:
+        extension.prepare(assembly)
+
+
 STRATEGIES: tuple[Callable[[Assembly], None], ...] = (
     pipeline.cut_depth,  # first: the rest is done to what is left of the model
     tensor.split_layers,
     fsdp.shard,  # after tp: it shards what tp has left on each rank
     _place,
+    _prepare_extensions,
     ddp.replicate,
     zero1.own_optimizer_state,
     pipeline.run_stages,
@@ -43,7 +50,11 @@ STRATEGIES: tuple[Callable[[Assembly], None], ...] = (
 )
 """What is done to a model, in this order; each looks at the spec and does nothing where it is not asked for."""
 
-EXTENSIONS: tuple[Callable[[TrainSpec, RankContext], Extension | None], ...] = (teacher_of,)
+EXTENSIONS: tuple[Callable[[TrainSpec, RankContext], Extension | None], ...] = (
+    teacher_of,
+    communicating,
+    averaged_weights,
+)
 """What takes part in each step, in this order; each returns None where the spec does not ask for it."""
 
 

@@ -4,14 +4,17 @@ An extension lives as long as the run. Everything it does must be the same on al
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
 
+from workers.runtime.communication.synchroniser import Synchroniser
+
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import GradBucket
 
-    from workers.runtime.parallel.execution import Execution
+    from workers.runtime.parallel.assembly import Assembly
 
 Tensors = dict[str, torch.Tensor]
 BucketHook = Callable[["GradBucket"], torch.futures.Future[torch.Tensor]]
@@ -21,33 +24,36 @@ class Extension:
     """Does nothing; subclasses override what they need."""
 
     replaces_gradient_sync = False
-    """True: gradients stay local in every step, and the extension brings the ranks together itself."""
-    replicated_state = False
-    """True: ``state`` is the same on all ranks and rank 0 alone need write it."""
+    """True: gradients stay local in every step, and the synchroniser brings the ranks together."""
+
+    def prepare(self, assembly: "Assembly") -> None:
+        """Take hold of what is trained: it is split and on its device, but nothing wraps it yet."""
 
     def bucket_hook(self) -> BucketHook | None:
         """Return what averages a bucket of gradients over the data-parallel ranks, in place of the fp32 mean."""
         return None
 
-    def attach(self, execution: "Execution") -> None:
-        """Take hold of what is trained, before the first step and before a checkpoint is restored."""
+    def synchroniser(self) -> Synchroniser | None:
+        """Return what keeps the replicas together, in place of averaged gradients."""
+        return None
 
-    def after_restore(self) -> None:
-        """Called when weights, optimizer and ``state`` have been restored from a checkpoint."""
+    def adopt_weights(self) -> None:
+        """Begin anew from the model's weights; the state of a checkpoint that knows this extension comes after."""
 
-    def before_update(self, step: int) -> None:
-        """Called when the step's gradients are in place, before they are clipped and applied."""
+    def begin(self, step: int) -> None:
+        """Called before the step after ``step``, the first of this attempt."""
 
     def after_update(self, step: int) -> None:
-        """Called when the optimizer has made the step, while the parameters still have their gradients."""
+        """Called when the step is made."""
 
-    def state(self) -> Tensors:
-        """Return the live tensors a checkpoint must hold, by name; copying into them restores the extension.
-
-        Tensors that differ from rank to rank are stored for each rank.
-        """
+    def shared_state(self) -> Tensors:
+        """Return the live tensors a checkpoint must hold that are the same on all ranks, by name."""
         return {}
 
-    def finalise(self, weights: Tensors) -> Tensors:
-        """Return the weights to validate and export in place of the trained ones; on rank 0, on the CPU."""
-        return weights
+    def rank_state(self) -> Tensors:
+        """Return those that differ from rank to rank; another number of ranks begins without them."""
+        return {}
+
+    def final_weights(self) -> AbstractContextManager[None]:
+        """Let the model hold, within the block, the weights to validate and export in place of the trained ones."""
+        return nullcontext()

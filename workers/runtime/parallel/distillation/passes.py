@@ -12,7 +12,6 @@ def learn_from_teacher(assembly: Assembly) -> None:
     """Let the student learn from its teacher, where it has one."""
     teacher = next((each for each in assembly.extensions if isinstance(each, Teacher)), None)
     if teacher is not None:
-        teacher.prepare(assembly.model, assembly.device)
         assembly.passes = StudentPasses(assembly, teacher)
 
 

@@ -19,9 +19,10 @@ from workers.runtime.model import load_pretrained, token_loss
 from workers.runtime.optimizer import allocate_state, named_state, set_learning_rate
 from workers.runtime.parallel.distillation.losses import hidden_loss, soft_loss
 from workers.runtime.parallel.extension import Extension, Tensors
+from workers.runtime.schedule import learning_rate
 
 if TYPE_CHECKING:
-    from workers.runtime.parallel.execution import Execution
+    from workers.runtime.parallel.assembly import Assembly
 
 _PROJECTION = "projection"
 
@@ -45,8 +46,6 @@ def teacher_of(spec: TrainSpec, context: RankContext) -> "Teacher | None":
 class Teacher(Extension):
     """Tells a student what to predict, and with hidden states what to think."""
 
-    replicated_state = True
-
     def __init__(self, spec: DistilledModel, model: PreTrainedModel, optimizer: AdamWSpec, *, seed: int) -> None:
         self._spec = spec
         self._module: nn.Module = model
@@ -55,22 +54,24 @@ class Teacher(Extension):
         self._seed = seed
         self._projection_ST: nn.Parameter | None = None
         self._optimizer: torch.optim.AdamW | None = None
-        self._execution: Execution | None = None
+        self._train: TrainSpec
+        self._data_size = 1
 
     @property
     def needs_hidden(self) -> bool:
         """True when the student's hidden states are compared too."""
         return self._spec.hidden_weight > 0
 
-    def prepare(self, student: PreTrainedModel, device: torch.device) -> None:
+    def prepare(self, assembly: "Assembly") -> None:
         """Make the projection from the student's width to the teacher's; the same on every rank."""
+        self._train, self._data_size = assembly.spec, assembly.mesh.data_size
         if not self.needs_hidden:
             return
-        shape = (int(student.config.hidden_size), self._width)
+        shape = (int(assembly.model.config.hidden_size), self._width)
         generator = torch.Generator().manual_seed(self._seed)
         start = torch.empty(shape)
         nn.init.orthogonal_(start, generator=generator)
-        self._projection_ST = nn.Parameter(start.to(device))
+        self._projection_ST = nn.Parameter(start.to(assembly.device))
         adamw = self._adamw
         self._optimizer = torch.optim.AdamW(
             [self._projection_ST],
@@ -95,25 +96,20 @@ class Teacher(Extension):
             mixed = mixed + spec.hidden_weight * distance
         return mixed
 
-    def attach(self, execution: "Execution") -> None:
-        """Follow the learning rate of what is trained."""
-        self._execution = execution
-
-    def before_update(self, step: int) -> None:
+    def after_update(self, step: int) -> None:
         """Average the projection's gradient over the ranks, all of which are data-parallel, and make its step."""
         if self._projection_ST is None or self._optimizer is None:
             return
-        assert self._execution is not None
         gradient = self._projection_ST.grad
         assert gradient is not None
-        if self._execution.mesh.data_size > 1:
+        if self._data_size > 1:
             dist.all_reduce(gradient)
-            gradient /= self._execution.mesh.data_size
-        set_learning_rate(self._optimizer, self._execution.optimizer.param_groups[0]["lr"])
+            gradient /= self._data_size
+        set_learning_rate(self._optimizer, learning_rate(self._train, step))
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
 
-    def state(self) -> Tensors:
+    def shared_state(self) -> Tensors:
         """Return the projection and its optimizer's state."""
         if self._projection_ST is None or self._optimizer is None:
             return {}
