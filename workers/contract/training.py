@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from workers.contract.base import ContractModel
-from workers.contract.communication import NoAveraging, WeightAveraging
+from workers.contract.communication import EveryStep, NoAveraging, WeightAveraging
 from workers.contract.distribution import (
     Degrees,
     DistributionError,
