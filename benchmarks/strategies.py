@@ -23,6 +23,7 @@ RANKS = 2
 MICRO_BATCH = 8
 CONTEXT = 256
 _TOKENS = 2_000_000
+_FEWEST_STEPS = 50  # a round of DiLoCo
 _FSDP = {"kind": "fsdp"}
 
 
@@ -112,7 +113,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[*STRATEGIES, []], metavar="NAME")
     parser.add_argument("--tokens", type=int, default=_TOKENS, help="training tokens of each strategy")
     args = parser.parse_args()
-    steps = max(4, args.tokens // (MICRO_BATCH * RANKS * CONTEXT))
+    steps = max(_FEWEST_STEPS, args.tokens // (MICRO_BATCH * RANKS * CONTEXT))
     say_row(_HEADER)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
