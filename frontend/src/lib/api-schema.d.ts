@@ -609,6 +609,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/model-versions/{id}/evaluations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description List a version's figures, newest first; jobs of the kind `evaluate` make them. */
+        get: operations["model_versions_evaluations_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/model-versions/{id}/files/{path}": {
         parameters: {
             query?: never;
@@ -618,6 +635,58 @@ export interface paths {
         };
         /** @description Download one file; Range is understood. */
         get: operations["model_version_file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/model-versions/{id}/promotions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description List what was asked for a version, newest first, with each rule's verdict. */
+        get: operations["model_versions_promotions_list"];
+        put?: never;
+        /** @description Promote a version. `state` tells whether it was, was not, or waits for evaluations that run now. */
+        post: operations["model_versions_promotions_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/model-versions/{id}/retire": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Retire a version that is not in production and that nothing kept needs; its files stay. */
+        post: operations["model_versions_retire"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/model-versions/{id}/verdicts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Judge a version by its model's rules as things stand; nothing is measured or changed. */
+        get: operations["model_versions_verdicts"];
         put?: never;
         post?: never;
         delete?: never;
@@ -663,6 +732,58 @@ export interface paths {
         patch: operations["models_partial_update"];
         trace?: never;
     };
+    "/api/v1/models/{id}/comparison": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Compare size, speed and quality of all versions, each with its parent, and tell who is on the front. */
+        get: operations["models_comparison"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/{id}/production": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Show what is in production, or was `at` a time. */
+        get: operations["models_production"];
+        put?: never;
+        /** @description Switch back to a version that was in production before, or leave nothing there. */
+        post: operations["models_switch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/{id}/stages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The history of a model's stages. */
+        get: operations["models_stages_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/models/{id}/versions": {
         parameters: {
             query?: never;
@@ -676,6 +797,41 @@ export interface paths {
         /** @description Make a version of uploaded files: a model that was trained elsewhere. */
         post: operations["models_versions_create"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/{model_id}/rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What a model asks of a version before it is promoted. Owners write it. */
+        get: operations["models_rules_list"];
+        put?: never;
+        /** @description Make a rule; what no evaluation could measure of this model is refused. */
+        post: operations["models_rules_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/{model_id}/rules/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** @description Drop a rule. */
+        delete: operations["models_rules_destroy"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1040,6 +1196,12 @@ export interface components {
             role: components["schemas"]["Role"];
             username: string;
         };
+        /**
+         * @description * `number` - A number
+         *     * `production` - The version in production
+         * @enum {string}
+         */
+        AgainstEnum: "number" | "production";
         /** @description One node's share of an attempt. */
         Allocation: {
             /** Format: date-time */
@@ -1072,6 +1234,13 @@ export interface components {
             readonly prefix: string;
             readonly scopes: components["schemas"]["TokenScope"][];
         };
+        /**
+         * @description * `quality` - Quality
+         *     * `speed` - Speed
+         *     * `size` - Size
+         * @enum {string}
+         */
+        AspectEnum: "quality" | "speed" | "size";
         /** @description One (re)start of a job. */
         Attempt: {
             allocations: components["schemas"]["Allocation"][];
@@ -1112,6 +1281,12 @@ export interface components {
          * @enum {string}
          */
         AttemptState: "offered" | "claimed" | "running" | "ended";
+        /** @description The metrics that the front weighs against each other. */
+        Axes: {
+            quality: string;
+            size: string;
+            speed: string;
+        };
         /** @enum {unknown} */
         BlankEnum: "";
         /** @description A kind of job. */
@@ -1123,6 +1298,26 @@ export interface components {
                 [key: string]: unknown;
             };
             title: string;
+        };
+        /** @description A version's value of one metric. */
+        Cell: {
+            /**
+             * Format: double
+             * @description From the parent's value.
+             */
+            difference: number | null;
+            /**
+             * Format: double
+             * @description Of the parent's value.
+             */
+            difference_pct: number | null;
+            /** Format: uuid */
+            job: string;
+            metric: components["schemas"]["MetricEnum"];
+            /** Format: double */
+            spread: number | null;
+            /** Format: double */
+            value: number;
         };
         /** @description A saved state of training. */
         Checkpoint: {
@@ -1142,6 +1337,36 @@ export interface components {
             size_bytes: number;
             step: number;
         };
+        /** @description One metric of a comparison. */
+        Column: {
+            aspect: components["schemas"]["AspectEnum"];
+            dataset_version: string | null;
+            hardware: components["schemas"]["Hardware"] | null;
+            higher_is_better: boolean;
+            metric: components["schemas"]["MetricEnum"];
+            protocol: {
+                [key: string]: unknown;
+            };
+            title: string;
+            unit: string;
+        };
+        /** @description A version and its values. */
+        ComparedVersion: {
+            readonly cells: components["schemas"]["Cell"][];
+            /** @description Name of a version that is nowhere worse. */
+            dominated_by: string | null;
+            /** @description No other version is better in all three; null where a figure is lacking. */
+            is_on_front: boolean | null;
+            version: components["schemas"]["ModelVersionSummary"];
+        };
+        /** @description The versions of a model side by side. */
+        Comparison: {
+            axes: components["schemas"]["Axes"];
+            columns: components["schemas"]["Column"][];
+            rows: components["schemas"]["ComparedVersion"][];
+        };
+        /** @enum {string} */
+        ComparisonEnum: "at_least" | "at_most";
         /** @description A new dataset, empty at first. */
         CreateDatasetRequest: {
             description?: string;
@@ -1187,6 +1412,27 @@ export interface components {
             retention_days?: number;
             /** Format: uuid */
             workspace: string;
+        };
+        /** @description A new rule: against a number (`bound`), or against the version in production (`tolerance_pct`). */
+        CreateRuleRequest: {
+            against: components["schemas"]["AgainstEnum"];
+            /**
+             * Format: double
+             * @description The worst value that passes.
+             */
+            bound?: number;
+            /** @description `name` (the latest now) or `name@3`. */
+            dataset?: string;
+            metric: components["schemas"]["MetricEnum"];
+            /** @description Fields of an evaluation's spec: `length`, `num_samples`, `generation`, ... */
+            settings?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: double
+             * @description How much worse than production, in percent of its value.
+             */
+            tolerance_pct?: number;
         };
         /** @description What the new token may do, and for how long. */
         CreateTokenRequest: {
@@ -1335,6 +1581,36 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        /** @description One figure of a version. */
+        Evaluation: {
+            /** Format: date-time */
+            readonly created_at: string;
+            /** @description Name, where the figure is of a dataset. */
+            readonly dataset_version: string | null;
+            readonly dtype: string;
+            readonly hardware: components["schemas"]["Hardware"];
+            /** Format: uuid */
+            readonly id: string;
+            /** Format: uuid */
+            readonly job: string;
+            readonly job_number: number;
+            readonly metric: components["schemas"]["MetricEnum"];
+            readonly num_values: number;
+            /** @description Settings that must be equal to compare two values. */
+            readonly protocol: {
+                [key: string]: unknown;
+            };
+            /** @description Name of the version it was compared with. */
+            readonly reference: string | null;
+            /** Format: double */
+            readonly spread: number | null;
+            readonly title: string;
+            readonly unit: string;
+            /** Format: double */
+            readonly value: number;
+            /** Format: uuid */
+            readonly version: string;
+        };
         /** @description One thing that happened. */
         Event: {
             action: string;
@@ -1371,6 +1647,13 @@ export interface components {
         /** @description The files of a version. */
         FileList: {
             files: components["schemas"]["FileEntry"][];
+        };
+        /** @description What a figure was measured on. */
+        Hardware: {
+            cores: number;
+            device: string;
+            name: string;
+            threads: number;
         };
         /** @description Finalised uploads that make a model directory: config.json and safetensors at least. */
         ImportVersionRequest: {
@@ -1417,6 +1700,11 @@ export interface components {
             project_name: string;
             /** Format: date-time */
             queued_at: string;
+            /**
+             * Format: uuid
+             * @description The version that the input was compared with.
+             */
+            reference_version: string | null;
             resources: components["schemas"]["Resources"];
             result: {
                 [key: string]: unknown;
@@ -1445,12 +1733,14 @@ export interface components {
         };
         /**
          * @description * `compress` - compress
+         *     * `evaluate` - evaluate
+         *     * `export` - export
          *     * `generate` - generate
          *     * `script` - script
          *     * `train` - train
          * @enum {string}
          */
-        JobKind: "compress" | "generate" | "script" | "train";
+        JobKind: "compress" | "evaluate" | "export" | "generate" | "script" | "train";
         /**
          * @description * `queued` - Queued
          *     * `starting` - Starting
@@ -1505,6 +1795,11 @@ export interface components {
             project_name: string;
             /** Format: date-time */
             queued_at: string;
+            /**
+             * Format: uuid
+             * @description The version that the input was compared with.
+             */
+            reference_version: string | null;
             resources: components["schemas"]["Resources"];
             /** @description Head of the job's stream that this answer belongs to. */
             seq: number;
@@ -1586,6 +1881,23 @@ export interface components {
             pp: number;
             tp: number;
         };
+        /**
+         * @description * `perplexity` - Perplexity
+         *     * `top1_agreement` - Top-1 agreement
+         *     * `kl_divergence` - KL divergence
+         *     * `embedding_cosine` - Embedding cosine
+         *     * `prefill_tokens_per_s_batch1` - Prefill, batch 1
+         *     * `decode_tokens_per_s_batch1` - Decoding, batch 1
+         *     * `time_to_first_token_s_batch1` - First token, batch 1
+         *     * `prefill_tokens_per_s_batch8` - Prefill, batch 8
+         *     * `decode_tokens_per_s_batch8` - Decoding, batch 8
+         *     * `time_to_first_token_s_batch8` - First token, batch 8
+         *     * `peak_memory_bytes` - Peak memory
+         *     * `size_on_disk_bytes` - Size on disk
+         *     * `size_in_memory_bytes` - Size in memory
+         * @enum {string}
+         */
+        MetricEnum: "perplexity" | "top1_agreement" | "kl_divergence" | "embedding_cosine" | "prefill_tokens_per_s_batch1" | "decode_tokens_per_s_batch1" | "time_to_first_token_s_batch1" | "prefill_tokens_per_s_batch8" | "decode_tokens_per_s_batch8" | "time_to_first_token_s_batch8" | "peak_memory_bytes" | "size_on_disk_bytes" | "size_in_memory_bytes";
         /** @description A model and its latest version. */
         Model: {
             /** Format: date-time */
@@ -1607,12 +1919,12 @@ export interface components {
         };
         /**
          * @description * `candidate` - Candidate
-         *     * `staging` - Staging
+         *     * `validated` - Validated
          *     * `production` - Production
          *     * `retired` - Retired
          * @enum {string}
          */
-        ModelStage: "candidate" | "staging" | "production" | "retired";
+        ModelStage: "candidate" | "validated" | "production" | "retired";
         /** @description A version with its card, spec and files. */
         ModelVersion: {
             readonly card: string;
@@ -1844,6 +2156,19 @@ export interface components {
             previous: string | null;
             results: components["schemas"]["DatasetVersion"][];
         };
+        PaginatedEvaluationList: {
+            /**
+             * Format: uri
+             * @description Address of the page beside this one.
+             */
+            next: string | null;
+            /**
+             * Format: uri
+             * @description Address of the page beside this one.
+             */
+            previous: string | null;
+            results: components["schemas"]["Evaluation"][];
+        };
         PaginatedEventList: {
             /**
              * Format: uri
@@ -1974,6 +2299,32 @@ export interface components {
             previous: string | null;
             results: components["schemas"]["Project"][];
         };
+        PaginatedPromotionList: {
+            /**
+             * Format: uri
+             * @description Address of the page beside this one.
+             */
+            next: string | null;
+            /**
+             * Format: uri
+             * @description Address of the page beside this one.
+             */
+            previous: string | null;
+            results: components["schemas"]["Promotion"][];
+        };
+        PaginatedRuleList: {
+            /**
+             * Format: uri
+             * @description Address of the page beside this one.
+             */
+            next: string | null;
+            /**
+             * Format: uri
+             * @description Address of the page beside this one.
+             */
+            previous: string | null;
+            results: components["schemas"]["Rule"][];
+        };
         PaginatedSecretList: {
             /**
              * Format: uri
@@ -1986,6 +2337,19 @@ export interface components {
              */
             previous: string | null;
             results: components["schemas"]["Secret"][];
+        };
+        PaginatedStageChangeList: {
+            /**
+             * Format: uri
+             * @description Address of the page beside this one.
+             */
+            next: string | null;
+            /**
+             * Format: uri
+             * @description Address of the page beside this one.
+             */
+            previous: string | null;
+            results: components["schemas"]["StageChange"][];
         };
         PaginatedWorkspaceList: {
             /**
@@ -2089,6 +2453,14 @@ export interface components {
             title: string;
             type: string;
         };
+        /** @description What a model had in production at a time. */
+        Production: {
+            actor: string;
+            reason: string;
+            /** Format: date-time */
+            since: string | null;
+            version: components["schemas"]["ModelVersionSummary"] | null;
+        };
         /** @description How far a job is. */
         Progress: {
             phase: string;
@@ -2115,6 +2487,53 @@ export interface components {
             readonly workspace: string;
             readonly workspace_name: string;
         };
+        /** @description Where to promote a version to. */
+        PromoteRequest: {
+            /**
+             * @description Promote although rules are not met; for owners, with a reason that stays.
+             * @default false
+             */
+            override?: boolean;
+            /** @description Where missing evaluations run. */
+            pool?: string;
+            reason?: string;
+            /**
+             * Format: uuid
+             * @description What you saw in production; refused when another is there by now.
+             */
+            replaces?: string | null;
+            /** @default production */
+            target?: components["schemas"]["TargetEnum"];
+        };
+        /** @description Somebody's wish to promote a version, and what became of it. */
+        Promotion: {
+            /** Format: date-time */
+            readonly created_at: string;
+            /** Format: date-time */
+            readonly decided_at: string | null;
+            readonly decision: string;
+            /** Format: uuid */
+            readonly id: string;
+            readonly is_override: boolean;
+            readonly jobs: components["schemas"]["WaitingJob"][];
+            readonly reason: string;
+            /** @description Name of the version that was in production. */
+            readonly replaces: string | null;
+            readonly requested_by: string;
+            readonly state: components["schemas"]["PromotionStateEnum"];
+            readonly target: components["schemas"]["TargetEnum"];
+            readonly verdicts: components["schemas"]["Verdict"][];
+            /** Format: uuid */
+            readonly version: string;
+            readonly version_name: string;
+        };
+        /**
+         * @description * `pending` - Waits for evaluations
+         *     * `promoted` - Promoted
+         *     * `refused` - Refused
+         * @enum {string}
+         */
+        PromotionStateEnum: "pending" | "promoted" | "refused";
         /** @description Bytes on one rank. */
         RankMemory: {
             activations: number;
@@ -2134,6 +2553,10 @@ export interface components {
             pool: string;
             slots_per_node: number;
         };
+        /** @description Why a version goes out of use. */
+        RetireRequest: {
+            reason?: string;
+        };
         /**
          * @description * `viewer` - Viewer
          *     * `editor` - Editor
@@ -2141,6 +2564,30 @@ export interface components {
          * @enum {string}
          */
         Role: "viewer" | "editor" | "owner";
+        /** @description What a model asks of its versions. */
+        Rule: {
+            readonly against: components["schemas"]["AgainstEnum"];
+            /** Format: double */
+            readonly bound: number | null;
+            /** @description Follows from the metric. */
+            readonly comparison: components["schemas"]["ComparisonEnum"];
+            /** Format: date-time */
+            readonly created_at: string;
+            readonly created_by: string;
+            /** @description Return the dataset version's name. */
+            readonly dataset_version: string | null;
+            /** Format: uuid */
+            readonly id: string;
+            readonly metric: components["schemas"]["MetricEnum"];
+            readonly settings: {
+                [key: string]: unknown;
+            };
+            readonly title: string;
+            /** Format: double */
+            readonly tolerance_pct: number;
+            /** @description Return the metric's unit. */
+            readonly unit: string;
+        };
         /** @description That a secret exists. Its value is readable nowhere. */
         Secret: {
             /** Format: date-time */
@@ -2179,6 +2626,21 @@ export interface components {
         SetSecretRequest: {
             value: string;
         };
+        /** @description A version went from one stage to another. */
+        StageChange: {
+            actor: string;
+            after: components["schemas"]["ModelStage"];
+            before: components["schemas"]["ModelStage"];
+            /** Format: date-time */
+            created_at: string;
+            /** Format: uuid */
+            id: string;
+            is_override: boolean;
+            reason: string;
+            /** Format: uuid */
+            version: string;
+            version_name: string;
+        };
         /** @description Live messages, as on the WebSocket, and the number to go on from. */
         Stream: {
             messages: unknown[];
@@ -2203,6 +2665,18 @@ export interface components {
             pool?: string;
             slots_per_node?: number;
         };
+        /** @description An earlier version of the model to switch back to. */
+        SwitchRequest: {
+            reason?: string;
+            /** @description Id, or name such as `tiny_v3`; null leaves nothing in production. */
+            version: string | null;
+        };
+        /**
+         * @description * `validated` - Validated
+         *     * `production` - Production
+         * @enum {string}
+         */
+        TargetEnum: "validated" | "production";
         /**
          * @description * `read` - Read
          *     * `write` - Write
@@ -2250,6 +2724,33 @@ export interface components {
             /** @description Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only. */
             readonly username: string;
             readonly workspaces: components["schemas"]["MemberWorkspace"][];
+        };
+        /** @description What a rule says of a version. */
+        Verdict: {
+            against: components["schemas"]["AgainstEnum"];
+            /** Format: double */
+            bound: number | null;
+            comparison: components["schemas"]["ComparisonEnum"];
+            dataset_version: string | null;
+            /** Format: uuid */
+            evaluation: string | null;
+            message: string;
+            metric: components["schemas"]["MetricEnum"];
+            /** @description Null while the version is not evaluated. */
+            passed: boolean | null;
+            /** Format: uuid */
+            rule: string;
+            unit: string;
+            /** Format: double */
+            value: number | null;
+        };
+        /** @description An evaluation that a promotion waits for. */
+        WaitingJob: {
+            /** Format: uuid */
+            readonly id: string;
+            readonly name: string;
+            readonly number: number;
+            state: components["schemas"]["JobState"];
         };
         /** @description A workspace and the caller's role in it. */
         Workspace: {
@@ -3452,13 +3953,17 @@ export interface operations {
                 created_after?: string;
                 created_before?: string;
                 cursor?: string;
+                /** @description The model version that it starts from. */
+                input_version?: string;
                 /**
                  * @description * `compress` - compress
+                 *     * `evaluate` - evaluate
+                 *     * `export` - export
                  *     * `generate` - generate
                  *     * `script` - script
                  *     * `train` - train
                  */
-                kind?: "compress" | "generate" | "script" | "train";
+                kind?: "compress" | "evaluate" | "export" | "generate" | "script" | "train";
                 number?: number;
                 /** @description Fields to sort by, comma separated, `-` for descending. Possible: created_at, name, number, priority, state, started_at, ended_at. */
                 ordering?: string;
@@ -5345,11 +5850,11 @@ export interface operations {
                 project?: string;
                 /**
                  * @description * `candidate` - Candidate
-                 *     * `staging` - Staging
+                 *     * `validated` - Validated
                  *     * `production` - Production
                  *     * `retired` - Retired
                  */
-                stage?: "candidate" | "production" | "retired" | "staging";
+                stage?: "candidate" | "production" | "retired" | "validated";
                 workspace?: string;
             };
             header?: never;
@@ -5729,6 +6234,76 @@ export interface operations {
             };
         };
     };
+    model_versions_evaluations_list: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                page_size?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Id, or name such as `tiny_v3`. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedEvaluationList"];
+                };
+            };
+            /** @description The input is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Does not exist, or may not be seen. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service behind this one is not available. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     model_version_file: {
         parameters: {
             query?: never;
@@ -5795,6 +6370,339 @@ export interface operations {
                 };
             };
             416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service behind this one is not available. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    model_versions_promotions_list: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                page_size?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Id, or name such as `tiny_v3`. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedPromotionList"];
+                };
+            };
+            /** @description The input is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Does not exist, or may not be seen. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service behind this one is not available. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    model_versions_promotions_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id, or name such as `tiny_v3`. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PromoteRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Promotion"];
+                };
+            };
+            /** @description The input is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Does not exist, or may not be seen. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflicts with the current state. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A limit is reached. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service behind this one is not available. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    model_versions_retire: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id, or name such as `tiny_v3`. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RetireRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelVersionSummary"];
+                };
+            };
+            /** @description The input is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Does not exist, or may not be seen. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflicts with the current state. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A limit is reached. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service behind this one is not available. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    model_versions_verdicts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id, or name such as `tiny_v3`. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verdict"][];
+                };
+            };
+            /** @description The input is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Does not exist, or may not be seen. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6226,6 +7134,318 @@ export interface operations {
             };
         };
     };
+    models_comparison: {
+        parameters: {
+            query?: {
+                /** @description Only figures of this one, such as `text@3`. */
+                dataset_version?: string;
+                /** @description Only speeds measured on hardware of this name. */
+                hardware?: string;
+                /** @description Metric of quality; default perplexity. */
+                quality?: string;
+                /** @description Metric of size; default size_on_disk_bytes. */
+                size?: string;
+                /** @description Metric of speed; default decode_tokens_per_s_batch1. */
+                speed?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comparison"];
+                };
+            };
+            /** @description The input is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Does not exist, or may not be seen. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service behind this one is not available. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    models_production: {
+        parameters: {
+            query?: {
+                /** @description ISO 8601 with a time zone; default now. */
+                at?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Production"];
+                };
+            };
+            /** @description The input is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Does not exist, or may not be seen. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service behind this one is not available. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    models_switch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SwitchRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Production"];
+                };
+            };
+            /** @description The input is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Does not exist, or may not be seen. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflicts with the current state. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A limit is reached. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service behind this one is not available. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    models_stages_list: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                page_size?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedStageChangeList"];
+                };
+            };
+            /** @description The input is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Does not exist, or may not be seen. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service behind this one is not available. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     models_versions_list: {
         parameters: {
             query?: {
@@ -6317,6 +7537,265 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ModelVersion"];
                 };
+            };
+            /** @description The input is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Does not exist, or may not be seen. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflicts with the current state. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A limit is reached. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service behind this one is not available. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    models_rules_list: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                page_size?: number;
+            };
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedRuleList"];
+                };
+            };
+            /** @description The input is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Does not exist, or may not be seen. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service behind this one is not available. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    models_rules_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateRuleRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rule"];
+                };
+            };
+            /** @description The input is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Does not exist, or may not be seen. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflicts with the current state. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A limit is reached. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service behind this one is not available. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    models_rules_destroy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No response body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The input is not valid. */
             400: {
