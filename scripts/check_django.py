@@ -12,6 +12,7 @@ os.environ.update({
     "COX_PUBLIC_URL": "https://coxswain.example",
     "DATABASE_URL": "postgresql://nobody:nothing@127.0.0.1:9/none",
     "REDIS_URL": "redis://:nothing@127.0.0.1:9/0",
+    "COX_SECRETS_KEYS": secrets.token_urlsafe(32),
     "COX_BROKER_URL": "redis://:nothing@127.0.0.1:9/1",
     "COX_STORAGE_URL": "memory://",
 })  # fmt: skip

@@ -117,7 +117,7 @@ class Api:
         text, offset = "", 0
         while True:
             page = self.get(f"jobs/{job_id}/logs", rank=rank, stream=stream, offset=offset)
-            text += page["text"]
+            text += str(page["text"])
             if page["stop"] <= offset:
                 return text
             offset = page["stop"]

@@ -7,7 +7,8 @@ from transformers.models.llama.modeling_llama import LlamaForCausalLM
 
 from workers.contract.distribution import Degrees
 from workers.contract.estimate import ModelSize, block_bytes_per_token, rank_memory, size_of, tokens_per_step
-from workers.contract.training import LlamaConfig, TrainSpec
+from workers.contract.model_source import LlamaConfig
+from workers.contract.training import TrainSpec
 
 VOCAB = 300
 

@@ -130,7 +130,9 @@ class DiLoCo(Method):
 
     kind: Literal["diloco"] = "diloco"
     inner_steps: int = Field(50, ge=1, le=100_000, title="Inner steps", description="Steps between two outer steps.")
-    outer_learning_rate: float = Field(0.7, gt=0, le=10, title="Outer learning rate")
+    outer_learning_rate: float = Field(
+        0.7, gt=0, le=10, title="Outer learning rate", description="Of the Nesterov step on the mean change."
+    )
     outer_momentum: float = Field(0.9, ge=0, lt=1, title="Outer momentum", description="Nesterov; 0 means none.")
     delta_dtype: DeltaDtype = Field(DeltaDtype.FP32, title="Delta", description="Type in which the change travels.")
     error_feedback: bool = Field(

@@ -11,7 +11,8 @@ Shapes: T = tokens of a micro-batch, H = hidden size, K = size of keys, I = MLP 
 from dataclasses import dataclass
 
 from workers.contract.distribution import DDP, FSDP, Degrees
-from workers.contract.training import LlamaConfig, Precision, TrainSpec
+from workers.contract.model_source import LlamaConfig
+from workers.contract.training import Precision, TrainSpec
 
 _FP32_BYTES = 4
 _ADAMW_BYTES = 2 * _FP32_BYTES

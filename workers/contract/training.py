@@ -195,8 +195,8 @@ def check_distribution(spec: TrainSpec, *, world_size: int, shape: ModelShape | 
     if isinstance(spec.model, DistilledModel) and not isinstance(distribution.communication, EveryStep):
         raise DistributionError(
             "communication",
-            f"a student and its projection learn in step on all ranks, which {distribution.communication.kind} does not "
-            "keep; use communication.kind=every_step",
+            "a student and its projection learn in step on all ranks, which "
+            f"{distribution.communication.kind} does not keep; use communication.kind=every_step",
         )
     if isinstance(spec.model, LlamaConfig):
         config = spec.model

@@ -13,7 +13,8 @@ from apps.projects.services import writable_project
 from apps.storage.selectors import stored_files
 from workers.contract.distribution import Degrees, resolve_degrees
 from workers.contract.estimate import ModelSize, RankMemory, rank_memory, size_of, tokens_per_step
-from workers.contract.training import BPETokenizer, LlamaConfig, TrainSpec
+from workers.contract.model_source import LlamaConfig
+from workers.contract.training import BPETokenizer, TrainSpec
 
 
 @dataclass(frozen=True, slots=True)

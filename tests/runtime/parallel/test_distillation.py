@@ -48,7 +48,7 @@ def test_loss_of_one_batch_is_the_papers_formula() -> None:
     student, teacher = _decoder(8, 2), _decoder(16, 4)
     spec = DistilledModel.model_validate(_source(soft_weight=0.7, hidden_weight=0.5, temperature=3.0))
     learned = Teacher(spec, teacher, AdamWSpec(), seed=1)
-    learned.prepare(student, torch.device("cpu"))
+    learned.make_projection(student.config.hidden_size, torch.device("cpu"))
     tokens = torch.randint(0, 64, (3, 9))
     loss = learned.loss(student, tokens[:, :-1], tokens[:, 1:])
     with torch.no_grad():
@@ -59,7 +59,7 @@ def test_loss_of_one_batch_is_the_papers_formula() -> None:
     soft = 9.0 * (p * (p / q).log()).sum(-1).mean()
     picked = torch.softmax(ours.logits, -1).gather(-1, tokens[:, 1:, None])
     hard = -picked.log().mean()
-    projection = learned.state()["projection"]
+    projection = learned.shared_state()["projection"]
     pairs = [(1, 2), (2, 4)]  # the second of two blocks imitates the last of four
     hidden = sum(((ours.hidden_states[s] @ projection - theirs.hidden_states[t]) ** 2).mean() for s, t in pairs) / 2
     assert loss.item() == pytest.approx((0.7 * soft + 0.3 * hard + 0.5 * hidden).item(), rel=1e-5)

@@ -65,13 +65,16 @@ class Teacher(Extension):
     def prepare(self, assembly: "Assembly") -> None:
         """Make the projection from the student's width to the teacher's; the same on every rank."""
         self._train, self._data_size = assembly.spec, assembly.mesh.data_size
-        if not self.needs_hidden:
-            return
-        shape = (int(assembly.model.config.hidden_size), self._width)
+        if self.needs_hidden:
+            self.make_projection(int(assembly.model.config.hidden_size), assembly.device)
+
+    def make_projection(self, student_width: int, device: torch.device) -> None:
+        """Make the projection (S, T) and its optimizer; orthogonal, by the seed."""
+        shape = (student_width, self._width)
         generator = torch.Generator().manual_seed(self._seed)
         start = torch.empty(shape)
         nn.init.orthogonal_(start, generator=generator)
-        self._projection_ST = nn.Parameter(start.to(assembly.device))
+        self._projection_ST = nn.Parameter(start.to(device))
         adamw = self._adamw
         self._optimizer = torch.optim.AdamW(
             [self._projection_ST],
