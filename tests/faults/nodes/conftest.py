@@ -9,13 +9,14 @@ import pytest
 from tests.live.api import Api, Json, stdlib_files
 from tests.live.network import open_network
 from tests.live.stack import LiveStack
+from tests.live.view import let_scripts_run
 
 NUM_STEPS = 240
 
 
 @pytest.fixture(scope="package")
 def cluster() -> Iterator[LiveStack]:
-    """The stack with agents on n1 and n2; n3 is there to join later."""
+    """The stack with agents on n1 and n2; n3 is there to join later. All tests of the folder share it."""
     network = open_network()
     try:
         hosts = [network.add_host(name) for name in ("n1", "n2", "n3")]
@@ -24,6 +25,7 @@ def cluster() -> Iterator[LiveStack]:
             root = Path(folder)
             root.chmod(0o711)  # Postgres enters it as another account when the tests run as root
             live = LiveStack(root / "data", hosts=hosts, gateway=network.gateway, settings=settings)
+            let_scripts_run(live, root)
             try:
                 live.start_all(with_agent=False)
                 live.start_agents(["n1", "n2"])

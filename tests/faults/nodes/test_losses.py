@@ -37,6 +37,17 @@ def test_killed_rank_is_started_again_on_both_nodes(
     assert sizes(api, job_id) == [2, 2]
 
 
+def test_shards_saved_by_two_nodes_are_gone_on_from(
+    cluster: LiveStack, api: Api, spec: Json, undisturbed: dict[int, float]
+) -> None:
+    sharded = spec | {"distribution": {"data_parallel": {"kind": "fsdp"}}}
+    job_id = submit(api, "kill-a-shard", sharded)
+    os.kill(api.pids(job_id)[-1], signal.SIGKILL)
+    assert assert_whole(api, job_id, sharded) == pytest.approx(undisturbed, abs=OTHER_SIZE)
+    assert sizes(api, job_id) == [2, 2]
+    assert api.attempts(job_id)[1]["resumed_step"] >= 40
+
+
 def test_elastic_job_goes_on_without_a_dead_agents_node_and_grows_when_it_is_back(
     cluster: LiveStack, api: Api, spec: Json, undisturbed: dict[int, float]
 ) -> None:
@@ -90,7 +101,7 @@ def test_node_that_joins_takes_the_place_of_the_dead_node_of_rank_zero(
     try:
         cluster.start("n3", wait=False)
         assert assert_whole(api, job_id, spec) == undisturbed
-        assert set(sizes(api, job_id)) == {2}
+        assert sizes(api, job_id) == [2, 2]
         assert sorted(api.places(job_id)) == sorted([left, "n3"])
     finally:
         cluster.stop("n3")
