@@ -86,6 +86,7 @@ def test_upload_submit_watch_and_find_the_version(page: Page, live_stack: LiveSt
     seen = chart_points(page)
     eventually(lambda: chart_points(page), lambda count: count > seen + 2, timeout_s=30)
 
+    page.evaluate("window.untouched = true")
     live_stack.kill("web")
     expect(page.get_by_test_id("connection").first).not_to_have_attribute("data-connection", "live", timeout=20_000)
     time.sleep(3)
@@ -96,6 +97,7 @@ def test_upload_submit_watch_and_find_the_version(page: Page, live_stack: LiveSt
     losses = api.curve(job_id)
     assert sorted(losses) == list(range(1, NUM_STEPS + 1))
     eventually(lambda: chart_points(page), lambda count: count == NUM_STEPS, timeout_s=20)
+    assert page.evaluate("window.untouched"), "the page caught up without being loaded again"
 
     page.goto("/models")
     page.get_by_text("watched").first.click()
