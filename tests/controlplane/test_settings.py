@@ -61,6 +61,20 @@ def test_no_setting_is_read_that_the_table_does_not_list() -> None:
     assert in_server <= read, "listed and read by nothing"
 
 
+def test_agent_and_tools_read_no_setting_that_the_table_does_not_list() -> None:
+    """But what the agent tells each script, in modules of its own; its table is in the user guide."""
+    told = {"COX_RANK"}  # by the rank itself, to the script it runs
+    for file in (ROOT / "workers" / "agent" / "scripts").glob("*.py"):
+        told |= set(re.findall(r"\"(COX_[A-Z_]+)\"", file.read_text(encoding="utf-8")))
+    read = {
+        name
+        for folder in ("workers", "coxswain")
+        for file in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r"\"(COX_[A-Z_]+)\"", file.read_text(encoding="utf-8"))
+    }
+    assert read - told <= {setting.name for setting in environment.SETTINGS}
+
+
 def test_complete_production_starts(load: Load) -> None:
     made = load("production", GOOD)
     assert (made.DEBUG, made.SESSION_COOKIE_SECURE) == (False, True)
