@@ -115,7 +115,7 @@ def _versions(model: Model) -> list[ModelVersion]:
 def _groups(
     versions: Sequence[ModelVersion], dataset_version: str | None, hardware: str | None
 ) -> dict[str, list[Group]]:
-    rows = Evaluation.objects.filter(version__in=versions).select_related("dataset_version__dataset", "job")
+    rows = Evaluation.objects.filter(version__in=versions).select_related("dataset_version__dataset")
     found: dict[str, dict[bytes, Group]] = defaultdict(dict)
     for row in rows.order_by("-id"):  # newest first: it stands for its version
         if dataset_version and row.dataset_version is not None and str(row.dataset_version) != dataset_version:

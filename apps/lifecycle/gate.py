@@ -123,6 +123,9 @@ def _excuse(rule: Rule, version: ModelVersion, production: ModelVersion | None) 
         return "Nothing is in production yet."
     if rule.against == Against.PRODUCTION and production == version:
         return f"{version} is itself in production."
+    is_measured_alone = production is not None and production.parent_id is None
+    if rule.against == Against.PRODUCTION and METRICS[rule.metric].needs_reference and is_measured_alone:
+        return f"{production} is in production and was made from no other version: it has no such figure."
     return None
 
 

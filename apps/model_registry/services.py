@@ -126,6 +126,7 @@ def delete_version(*, version: ModelVersion, actor: User) -> None:
     Raises:
         Conflict: something living refers to it.
     """
+    Model.objects.select_for_update().get(pk=version.model_id)  # as every change of a stage does: one or the other
     locked = ModelVersion.objects.select_for_update(of=("self",)).select_related("model").get(pk=version.pk)
     if locked.deleted_at is None:
         _refuse_if_referenced(locked, dying=frozenset({locked.pk}))

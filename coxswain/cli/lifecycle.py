@@ -34,9 +34,10 @@ def evaluate(
 ) -> None:
     """Measure a version, and show its figures."""
     named = {"dataset": dataset, "reference": reference, "length": length, "num_samples": num_samples}
-    spec = {"kind": "evaluate", "model": version, **{key: value for key, value in named.items() if value is not None}}
+    options = {key: value for key, value in named.items() if value is not None}
     with open_client(project) as client:
-        job = client.jobs.submit(spec, name=f"evaluate {version}", pool=pool)
+        name = client.models.get(version).name  # a spec names versions, it knows no ids
+        job = client.jobs.submit({"kind": "evaluate", "model": name, **options}, name=f"evaluate {name}", pool=pool)
         if as_json:
             client.jobs.wait(job.id)
         else:
@@ -75,6 +76,12 @@ def rules(
     as_json: JsonFlag = False,
 ) -> None:
     """Show a model's rules; make or drop one."""
+    if add is None and not all(each is None for each in (bound, tolerance, dataset, length)):
+        raise typer.BadParameter("--bound, --tolerance, --dataset and --length describe a rule to --add.")
+    if bound is not None and tolerance is not None:
+        raise typer.BadParameter("A rule compares with --bound, or with production by --tolerance: give one of them.")
+    if add is not None and bound is None and tolerance is None:
+        raise typer.BadParameter("Say what --add asks for: --bound, or --tolerance (0: no worse than production).")
     with open_client() as client:
         if delete is not None:
             client.lifecycle.delete_rule(model, delete)

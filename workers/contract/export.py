@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from workers.contract.base import ContractModel
 from workers.contract.compression.fit import Misfit
+from workers.contract.evaluation.fit import is_encoder
 
 OPSET = 20
 """Version of the standard ONNX operators that graphs are written in; int4 adds ``com.microsoft`` version 1."""
@@ -128,6 +129,8 @@ def find_export_misfits(spec: ExportSpec, config: Mapping[str, Any], files: Coll
     target = spec.target
     if not config.get("model_type"):
         found.append(Misfit("model", "its config.json names no model_type, so nothing here can load it"))
+    if is_encoder(config):
+        found.append(Misfit("model", "it is an encoder, which predicts no next token: only decoders are exported"))
     if TOKENIZER_FILE not in files:
         found.append(Misfit("model", f"it has no {TOKENIZER_FILE}: without a tokenizer nobody can prompt it"))
     is_factored = str(config.get("model_type", "")).startswith("low_rank_")

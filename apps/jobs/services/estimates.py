@@ -6,6 +6,7 @@ from pydantic import BaseModel, PositiveInt, ValidationError
 
 from apps.accounts.models import User
 from apps.jobs.services.inputs import resolve_inputs
+from apps.jobs.services.meshes import check_mesh
 from apps.jobs.services.submission import Submission, validate_resources, validate_spec
 from apps.model_registry.layout import read_config
 from apps.model_registry.models import ModelVersion
@@ -13,7 +14,7 @@ from apps.projects.services import writable_project
 from apps.storage.selectors import stored_files
 from workers.contract.distribution import Degrees, resolve_degrees
 from workers.contract.estimate import ModelSize, RankMemory, rank_memory, size_of, tokens_per_step
-from workers.contract.model_source import LlamaConfig
+from workers.contract.model_source import DistilledModel, LlamaConfig
 from workers.contract.training import BPETokenizer, TrainSpec
 
 
@@ -47,12 +48,14 @@ def estimate_job(*, actor: User, submission: Submission) -> Estimate:
     spec = validate_spec(submission.spec)
     resources = validate_resources(submission.resources, spec)
     inputs = resolve_inputs(project=project, spec=spec)
+    check_mesh(spec=spec, resources=resources, version=inputs.input_version)
     num_ranks = resources.nodes * resources.slots_per_node
     if not isinstance(spec, TrainSpec):
         return Estimate(num_ranks, None)
     mesh = resolve_degrees(spec.distribution, num_ranks)
     model = _size_of_training(spec, inputs.input_version)
-    known = inputs.input_version.num_parameters if inputs.input_version else 0
+    is_start = inputs.input_version is not None and not isinstance(spec.model, DistilledModel)
+    known = inputs.input_version.num_parameters if is_start and inputs.input_version else 0
     training = TrainingEstimate(
         mesh=mesh,
         tokens_per_step=tokens_per_step(spec, mesh),
@@ -85,6 +88,8 @@ def _size_of_training(spec: TrainSpec, version: ModelVersion | None) -> ModelSiz
         assert isinstance(spec.tokenizer, BPETokenizer), "the contract refuses a config without a tokenizer of its own"
         return size_of(spec.model, spec.tokenizer.vocab_size)
     assert version is not None
+    if isinstance(spec.model, DistilledModel):
+        return None  # the version is the teacher: what a student takes beside it is not told
     try:
         config = _DecoderConfig.model_validate(read_config(stored_files(version.file_set)))
     except ValidationError:

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from uuid import UUID
 
 import orjson
+import structlog
 from django.db import transaction
 from django.utils import timezone
 
@@ -28,6 +29,8 @@ from apps.lifecycle.services.stages import lock_model, lock_version, move, put_i
 from apps.lifecycle.state import STAGE_CHANGES, PromotionState
 from apps.model_registry.models import ModelVersion, Stage
 from workers.contract.upgrades import load_spec
+
+log = structlog.get_logger(__name__)
 
 DECIDE_TASK = "cox.lifecycle.decide"
 
@@ -100,8 +103,15 @@ def decide_promotion(promotion_id: UUID) -> Promotion | None:
 def decide_waiting() -> int:
     """Decide every promotion that waits for nothing any more, and return how many: what a lost hint has left."""
     waiting = Promotion.objects.filter(state=PromotionState.PENDING).exclude(jobs__state__in=ACTIVE_STATES)
-    decided = [decide_promotion(pk) for pk in waiting.values_list("pk", flat=True)]
-    return sum(each is not None and each.state != PromotionState.PENDING for each in decided)
+    num_decided = 0
+    for pk in waiting.values_list("pk", flat=True):
+        try:
+            decided = decide_promotion(pk)
+        except Exception:  # one that cannot be decided must not hold up the others
+            log.exception("promotion not decided", promotion=str(pk))
+            continue
+        num_decided += decided is not None and decided.state != PromotionState.PENDING
+    return num_decided
 
 
 def _refuse_if_changed(expected: UUID | None, current: ModelVersion | None) -> None:
@@ -189,9 +199,18 @@ def _decide(promotion: Promotion, version: ModelVersion, actor: User, *, overrid
     promotion.is_override = override and bool(unmet)
     promotion.reason = reason or promotion.reason
     _move(promotion, version, actor)
-    met = f"All {len(verdicts)} rules are met." if verdicts else "The model has no rules."
-    decision = f"Promoted although not met: {', '.join(unmet)}." if unmet else met
+    decision = f"Promoted although not met: {', '.join(unmet)}." if unmet else _how_met(verdicts)
     _close(promotion, PromotionState.PROMOTED, decision, actor)
+
+
+def _how_met(verdicts: list[Verdict]) -> str:
+    """Say how many rules were met, and that some had nothing to compare."""
+    if not verdicts:
+        return "The model has no rules."
+    excused = sum(verdict.value is None for verdict in verdicts)
+    if excused:
+        return f"{len(verdicts) - excused} of {len(verdicts)} rules are met, {excused} had nothing to compare with."
+    return f"All {len(verdicts)} rules are met."
 
 
 def _obstacle(promotion: Promotion, production: ModelVersion | None, version: ModelVersion) -> str:
@@ -199,7 +218,11 @@ def _obstacle(promotion: Promotion, production: ModelVersion | None, version: Mo
     if version.deleted_at is not None:
         return f"{version} was deleted meanwhile."
     if promotion.target != Stage.PRODUCTION:
-        return "" if version.stage != promotion.target else f"{version} is {version.stage} already."
+        return (
+            ""
+            if promotion.target in STAGE_CHANGES[version.stage] and version.stage != Stage.PRODUCTION
+            else (f"{version} is {version.stage} already.")
+        )
     if (production.pk if production is not None else None) != promotion.replaces_id:
         return f"Somebody was first: {production or 'nothing'} is in production now."
     return ""

@@ -8,7 +8,8 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from apps.accounts.models import User
+from apps.accounts.models import Role, User
+from apps.accounts.selectors import require_role
 from apps.core import events
 from apps.core.errors import Conflict, IllegalTransition, NotFound
 from apps.lifecycle.selectors import (
@@ -97,13 +98,17 @@ def _named(version: ModelVersion | None) -> dict[str, str | None]:
 def switch_production(*, model_id: UUID, version: ModelVersion | None, actor: User, reason: str) -> None:
     """Switch back to a version that was in production before, or leave nothing there. Repeating it is a no-op.
 
-    No rule is asked: that version was let through when it was promoted.
+    No rule is asked: that version was let through when it was promoted. With nothing in production, rules against
+    production have nothing to compare with, so that is left to owners.
 
     Raises:
         NotFound: the version is gone.
+        Forbidden: the actor leaves nothing there and is no owner of the workspace (HTTP 403).
         Conflict: it never was in production (code ``never_in_production``).
     """
     model = lock_model(model_id)
+    if version is None:
+        require_role(actor, model.workspace_id, Role.OWNER)
     chosen = lock_version(version.pk) if version is not None else None
     if chosen == production_of(model.pk):
         return

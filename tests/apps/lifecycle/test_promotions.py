@@ -223,3 +223,31 @@ def test_version_that_waits_or_is_in_production_is_not_deleted(
         answer = api.delete(f"/api/v1/model-versions/{version}")
         assert (answer.status_code, answer.json()["code"]) == (409, "referenced")
         assert why in answer.json()["detail"]
+
+
+def test_rule_on_agreement_with_a_parent_excuses_a_production_that_has_none(
+    owner_api: APIClient, agent: FakeAgent, make_version: MakeVersion, rule: Any
+) -> None:
+    first = make_version()
+    promote(owner_api, first)
+    version = make_version(parent=first)
+    rule(version, metric="top1_agreement", dataset="corpus", against="production", tolerance_pct=5.0)
+    done = promote(owner_api, version)
+    assert (done["state"], done["decision"]) == (
+        "promoted", "0 of 1 rules are met, 1 had nothing to compare with.",
+    )  # fmt: skip
+    assert "made from no other version" in done["verdicts"][0]["message"]
+
+
+def test_promotion_to_validated_that_waits_takes_nothing_out_of_production(
+    api: APIClient, agent: FakeAgent, make_version: MakeVersion, rule: Any
+) -> None:
+    version = make_version()
+    rule(version, metric="size_on_disk_bytes", against="number", bound=1000.0)
+    waiting = promote(api, version, target="validated")
+    assert waiting["state"] == "pending"
+    ModelVersion.objects.filter(pk=version.pk).update(stage="production")  # somebody else was quicker
+    finish_evaluation(agent, size_on_disk_bytes=900.0, size_in_memory_bytes=1.0)
+    assert decide_waiting() == 1
+    assert Promotion.objects.get().state == "refused"
+    assert stage_of(version) == "production"

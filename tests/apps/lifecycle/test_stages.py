@@ -75,7 +75,7 @@ def test_retired_version_comes_back_when_it_is_switched_to(api: APIClient, make_
 
 
 def test_retire_refuses_what_is_in_production_or_needed_by_a_kept_version(
-    api: APIClient, make_version: MakeVersion
+    api: APIClient, owner_api: APIClient, make_version: MakeVersion
 ) -> None:
     parent = make_version()
     child = make_version("small", parent=parent)
@@ -85,7 +85,8 @@ def test_retire_refuses_what_is_in_production_or_needed_by_a_kept_version(
     promote(api, child)
     refused = api.post(f"/api/v1/model-versions/{child}/retire", {})
     assert refused.json()["detail"] == "small_v1 is in production."
-    assert _switch(api, child, None, "nobody uses it").json()["version"] is None
+    assert _switch(api, child, None, "no rules then").status_code == 403, "rules against production would all pass"
+    assert _switch(owner_api, child, None, "nobody uses it").json()["version"] is None
     for version in (child, parent):
         assert api.post(f"/api/v1/model-versions/{version}/retire", {"reason": "done"}).status_code == 200
     event = Event.objects.filter(object_id=parent.pk, action="model_version.stage").get()

@@ -114,8 +114,8 @@ class _Clock:
         return time.perf_counter()
 
 
-def _interquartile_range(values: list[float]) -> float:
+def _interquartile_range(values: list[float]) -> float | None:
     if len(values) < 2:
-        return 0.0
+        return None
     first, _, third = statistics.quantiles(values, n=4, method="inclusive")
     return third - first

@@ -97,8 +97,8 @@ def measurements_of(scores: Scores, dtype: str, *, with_loss: bool) -> list[Meas
     if with_loss:
         loss = mean_measurement("perplexity", scores.losses, dtype)
         value = scores.perplexity
-        assert loss.spread is not None
-        found.append(loss.model_copy(update={"value": value, "spread": value * loss.spread}))  # d exp(x) = exp(x) dx
+        spread = None if loss.spread is None else value * loss.spread  # d exp(x) = exp(x) dx
+        found.append(loss.model_copy(update={"value": value, "spread": spread}))
     if scores.agreements:
         found.append(mean_measurement("top1_agreement", scores.agreements, dtype))
         found.append(mean_measurement("kl_divergence", scores.divergences, dtype))
@@ -107,7 +107,7 @@ def measurements_of(scores: Scores, dtype: str, *, with_loss: bool) -> list[Meas
 
 def mean_measurement(metric: str, values: Sequence[float], dtype: str) -> Measurement:
     """Return the mean over samples with its standard error."""
-    error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
     return Measurement(
         metric=metric,
         unit=METRICS[metric].unit,

@@ -71,11 +71,14 @@ def ask(bundle: Path, *, prompt: str = _PROMPT, tokens: int = 8) -> str:
             archive.extractall(name)
         program = str(Path(name, _FOLDER, PROGRAM_FILE))
         arguments = (program, prompt, "--tokens", str(tokens), "--temperature", "0", "--verify")
-        done = subprocess.run(
-            [sys.executable, "-I", "-c", _WITHOUT_TORCH, *arguments],
-            cwd=name, env={"PATH": os.environ.get("PATH", ""), "PYTHONIOENCODING": "utf-8"}, capture_output=True,
-            encoding="utf-8", timeout=_TIMEOUT_S, check=False,
-        )  # fmt: skip
+        try:
+            done = subprocess.run(
+                [sys.executable, "-I", "-c", _WITHOUT_TORCH, *arguments],
+                cwd=name, env={"PATH": os.environ.get("PATH", ""), "PYTHONIOENCODING": "utf-8"}, capture_output=True,
+                encoding="utf-8", timeout=_TIMEOUT_S, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise UserError(f"the bundle's program has not answered within {_TIMEOUT_S:g} s") from error
     if done.returncode:
         raise UserError(f"the bundle's program fails without torch: {done.stderr.strip()[-500:]}")
     return done.stdout.rstrip("\n")
