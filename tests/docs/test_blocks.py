@@ -28,10 +28,13 @@ def test_every_fence_says_what_it_holds() -> None:
 
 def test_commands_that_are_not_run_are_the_known_ones() -> None:
     shown = [block for block in of_language("text") if _COMMAND.search(block.body)]
-    # a synopsis with its options, and commands for a second machine, whose like is run in how-to/own-node.md
+    # a synopsis with its options; commands for a second machine, whose like is run in how-to/own-node.md; and what
+    # needs a trained model's versions: tests/coxswain/test_cli.py and tests/runtime/jobs/test_export.py run those
     assert {(block.page, block.body.split()[1]) for block in shown} == {
         ("operator-guide.md", "up"),
         ("operator-guide.md", "exec"),
+        ("user-guide.md", "model"),
+        ("user-guide.md", "job"),
     }
 
 

@@ -104,8 +104,7 @@ class Trainer:
             stopped = False
             while self._progress.step < self.spec.steps and not stopped:
                 step = self._progress.step + 1
-                barrier = self._execution.synchroniser.next_meeting(step)
-                stopped = self.context.stop.must_stop_before(step, barrier=barrier)
+                stopped = self.context.stop.must_stop_before(step, barrier=self._barrier(step))
                 if not stopped:
                     with self._traffic.counted():
                         self._train_step()
@@ -120,10 +119,17 @@ class Trainer:
             self._checkpointer.close()
         return JobEnd(step=self._progress.step, stopped=stopped)
 
+    def _barrier(self, step: int) -> int:
+        """Return the first step from ``step`` on that no rank leaves behind alone: a meeting, or a save."""
+        every = self.spec.checkpoint.every_steps
+        return min(self._execution.synchroniser.next_meeting(step), -(-step // every) * every)
+
     def _train_step(self) -> None:
         spec, step = self.spec, self._progress.step + 1
         loss = self._execution.forward_backward(self._draw(index) for index in range(spec.gradient_accumulation))
         self._timer.begin()
+        if self._execution.synchroniser.ends_a_round(step):
+            self.context.pulse.excuse(step)  # the wait may be as long as the round, and nobody is stuck
         grad_norm = self._execution.update(step, loss)
         self._timer.end("optimizer_time_s")
         self._timer.end_step()

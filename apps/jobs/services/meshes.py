@@ -4,11 +4,14 @@ from apps.core.errors import InvalidInput
 from apps.model_registry.layout import read_config
 from apps.model_registry.models import ModelVersion
 from apps.storage.selectors import stored_files
-from workers.contract.communication import EveryStep
+from workers.contract.communication import BF16Compression, EveryStep, FP16Compression
 from workers.contract.distribution import DistributionError, ModelShape, shape_of_config
 from workers.contract.elastic import node_counts, spec_on
 from workers.contract.jobs import AnySpec, Resources
 from workers.contract.training import TrainSpec, check_distribution
+
+_STATELESS = (EveryStep, FP16Compression, BF16Compression)
+"""Methods after which a checkpoint knows all there is, whatever the number of ranks that goes on from it."""
 
 
 def check_mesh(*, spec: AnySpec, resources: Resources, version: ModelVersion | None = None) -> None:
@@ -23,10 +26,10 @@ def check_mesh(*, spec: AnySpec, resources: Resources, version: ModelVersion | N
         return
     counts = node_counts(resources, spec)
     method = spec.distribution.communication
-    if len(counts) > 1 and not isinstance(method, EveryStep):
+    if len(counts) > 1 and not isinstance(method, _STATELESS):
         raise InvalidInput(
-            f"{method.kind} keeps a state for each rank, so the number of nodes cannot change while it trains: "
-            "leave min_nodes and max_nodes empty, or use communication.kind=every_step.",
+            f"{method.kind} can be resumed on the same number of ranks alone, so nodes cannot come and go: "
+            "leave min_nodes and max_nodes empty, or use communication.kind=every_step, fp16 or bf16.",
             field="spec.distribution.communication",
         )
     for count in counts:

@@ -97,6 +97,7 @@ def rerun_job(*, job_id: UUID, actor: User) -> Job:
     )
     if isinstance(spec, ScriptSpec) or _is_gone(origin):
         inputs = resolve_inputs(project=project, spec=spec)
+    check_mesh(spec=spec, resources=checked, version=inputs.input_version)
     return _create(
         actor=actor, project=project, submission=submission, spec=spec, resources=checked, inputs=inputs, origin=origin
     )

@@ -61,7 +61,7 @@ class DelayedUpdate(Synchroniser):
         self._wait()
         for chunk, flat in zip(self._chunks, self._flats, strict=True):
             for parameter, view in zip(chunk, views(flat, chunk), strict=True):
-                parameter.grad = view.clone()
+                parameter.grad = view
         self._is_pending.zero_()
 
     def _wait(self) -> None:

@@ -41,6 +41,10 @@ class Synchroniser:
         """Return the first step from ``step`` on that no rank can leave behind before all have begun it."""
         return step
 
+    def ends_a_round(self, step: int) -> bool:
+        """Tell whether ranks that trained alone meet after ``step``: the fast wait for all that sets them apart."""
+        return False
+
     def meet(self, step: int) -> None:
         """Wait for the others and take the weights all share after ``step``, where that can be had. A collective."""
 
@@ -92,6 +96,10 @@ class LocalTraining(Synchroniser):
     def is_meeting(self, step: int) -> bool:
         """Tell whether all ranks hold the same weights after ``step``; they do after the last one."""
         return self.next_meeting(step) == step
+
+    def ends_a_round(self, step: int) -> bool:
+        """Tell whether ranks that trained alone meet after ``step``."""
+        return self.is_meeting(step) and not self.is_meeting(step - 1)
 
     def next_meeting(self, step: int) -> int:
         """Return the first meeting from ``step`` on."""

@@ -37,6 +37,7 @@ class Execution:
         self._grad_norm = torch.zeros((), device=assembly.device)
         made = (extension.synchroniser() for extension in self._extensions)
         self.synchroniser = next((each for each in made if each is not None), Synchroniser())
+        self._is_model_sharded = assembly.is_sharded
         self.is_sharded = (
             assembly.is_sharded
             or self.synchroniser.diverges
@@ -121,7 +122,8 @@ class Execution:
         if self.synchroniser.diverges:
             state = {name: each.clone() for name, each in state.items()}
             average([each for each in state.values() if each.is_floating_point()])
-            state = state if rank == 0 else {}
+        if rank > 0 and not self._is_model_sharded:  # the same on all: the others need not even copy it
+            return self.rank_state(rank)
         return state | self.shared_state() | self.rank_state(rank)
 
     def adopt_weights(self) -> None:

@@ -82,6 +82,7 @@ class Teacher(Extension):
             betas=(adamw.beta1, adamw.beta2),
             eps=adamw.eps,
             weight_decay=adamw.weight_decay,
+            fused=True,
         )
         allocate_state(self._optimizer)
 
@@ -95,7 +96,8 @@ class Teacher(Extension):
         if spec.soft_weight < 1:
             mixed = mixed + (1 - spec.soft_weight) * token_loss(seen.logits, targets_BC)
         if self._projection_ST is not None:
-            distance = hidden_loss(seen.hidden_states, wanted.hidden_states, self._projection_ST)
+            with torch.autocast(self._projection_ST.device.type, enabled=False):  # it would compute in bf16
+                distance = hidden_loss(seen.hidden_states, wanted.hidden_states, self._projection_ST)
             mixed = mixed + spec.hidden_weight * distance
         return mixed
 
