@@ -6,6 +6,8 @@ transformers and vLLM load; ``LowRankLinear`` is our own.
 Shapes: O = output features, I = input features, G = groups, W = words of a row, T = tokens, R = rank.
 """
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import nn
 
@@ -14,12 +16,12 @@ from workers.runtime.compression.integers import group_scales, pack, round_to, s
 _INT_MM_ROWS = 32  # CUDA's integer kernel wants more than 16 rows, a multiple of 8
 
 
-class CompressedLinear(nn.Module):
+class CompressedLinear(nn.Module, ABC):
     """A layer in a smaller form."""
 
+    @abstractmethod
     def dense_weight(self) -> torch.Tensor:
         """Return the weight it stands for, shape (O, I)."""
-        raise NotImplementedError
 
 
 class PackedLinear(CompressedLinear):

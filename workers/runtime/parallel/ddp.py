@@ -18,6 +18,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from workers.contract.distribution import FSDP
+from workers.runtime.communication.hook import average_bucket
 from workers.runtime.optimizer import Parametrised
 from workers.runtime.parallel.assembly import Assembly, GradientSync
 from workers.runtime.parallel.extension import BucketHook
@@ -89,24 +90,11 @@ def local_tensor(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def average_bucket(bucket: GradBucket) -> torch.futures.Future[torch.Tensor]:
-    """Average a bucket over all ranks as it is."""
-    gradients = bucket.buffer().div_(dist.get_world_size())
-    work = dist.all_reduce(gradients, async_op=True)
-    assert work is not None
-    averaged: torch.futures.Future[torch.Tensor] = work.get_future().then(_first_tensor)
-    return averaged
-
-
 def _reduce(state: tuple[Callable[[], None], BucketHook], bucket: GradBucket) -> torch.futures.Future[torch.Tensor]:
     on_last_bucket, average = state
     if bucket.is_last():
         on_last_bucket()
     return average(bucket)
-
-
-def _first_tensor(future: torch.futures.Future[list[torch.Tensor]]) -> torch.Tensor:
-    return future.value()[0]
 
 
 def _settle_buckets(wrapped: nn.Module, device: torch.device) -> None:
